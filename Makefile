@@ -1,0 +1,33 @@
+# make demo   the environment, the installation and the main job, from nothing but Python 3.11 and make
+# make test   installs and runs every test
+# make check  ruff and mypy
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/vidbench eval --metric fvd16 --metric fvd128
+	$(BIN)/vidbench plot color-drift --out color-drift.png
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --numprocesses 2
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p vidbench
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Measures of generated video: statistics of one side, and distances between two."""

@@ -1,0 +1,5 @@
+"""`python -m vidbench`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""Cards: what each registered thing says of itself."""
+
+import inspect
+from typing import Any
+
+from .datasets import dataset_names, load_dataset
+from .errors import UserError
+from .protocol import load_protocol, presets
+from .registry import BACKBONES, MEASURES, MODELS, Registry, unknown
+
+REGISTRIES = {"models": MODELS, "backbones": BACKBONES, "measures": MEASURES}
+
+
+def all_cards() -> dict[str, dict[str, str]]:
+    """One line for everything there is, by kind and name; a plug-in that cannot be imported says why."""
+    cards = {kind: {name: line(registry, name) for name in registry.names()} for kind, registry in REGISTRIES.items()}
+    cards["metrics"] = {name: load_protocol(name).about for name in presets()}
+    cards["data sets"] = {name: load_dataset(name).about for name in dataset_names()}
+    return {kind: cards[kind] for kind in ("models", "data sets", "metrics", "backbones", "measures")}
+
+
+def line(registry: Registry, name: str) -> str:
+    """The first line of a thing's documentation, or why it cannot be imported."""
+    try:
+        return (inspect.getdoc(registry.load(name)) or "").partition("\n")[0]
+    except UserError as error:
+        return str(error)
+
+
+def find_card(name: str) -> dict[str, Any]:
+    """The card of anything, by name.
+
+    Raises:
+        UserError: an unknown name, with the nearest known ones.
+    """
+    if name in dataset_names():
+        card = load_dataset(name)
+        return {"kind": "data set", **card.model_dump(mode="json", exclude_defaults=True), "backbone": card.backbone}
+    if name.partition("@")[0] in presets():
+        protocol = load_protocol(name)
+        return {"kind": "metric", **protocol.model_dump(mode="json"), "protocol hash": protocol.hash}
+    for kind, registry in REGISTRIES.items():
+        if name in registry.names():
+            thing = registry.load(name)
+            about = {"kind": kind[:-1], "name": name, "what": line(registry, name), **getattr(thing, "card", {})}
+            facts = {key: getattr(thing, key) for key in ("version", "dim", "min_frames") if hasattr(thing, key)}
+            return {**about, **facts, "origin": registry.describe_origin(name)}
+    known = [*dataset_names(), *presets(), *(name for registry in REGISTRIES.values() for name in registry.names())]
+    raise unknown("model, data set, metric or backbone", name, known)

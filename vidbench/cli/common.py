@@ -1,0 +1,126 @@
+"""What verbs share: option types, option groups, progress bars, output."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Any], Any]
+
+
+class Size(click.ParamType):
+    """A frame size: `64`, or height x width as in `144x256`."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """(height, width)."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).lower().split("x")
+        if len(parts) > 2 or not all(part.isdecimal() and 1 <= int(part) <= 16384 for part in parts):
+            self.fail(f'"{value}" is no size: give height x width in pixels, such as 64 or 144x256.', param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
+class Range(click.ParamType):
+    """The range of floating-point arrays: `0,1` or `-1,1`."""
+
+    name = "LOW,HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """(low, high)."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            low, high = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f'"{value}" is no range: give the two ends, such as --range 0,1.', param, ctx)
+        return low, high
+
+
+def set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Remember that tracebacks are wanted."""
+    ctx.meta["vidbench.debug"] = ctx.meta.get("vidbench.debug") or value
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator, in the order given."""
+    return lambda command: reduce(lambda inner, decorate: decorate(inner), reversed(decorators), command)
+
+
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, is_eager=True, callback=set_debug, help="Show tracebacks."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
+reading_options = options(
+    click.option("--key", metavar="NAME", help="Array of an HDF5 or npz file that holds several."),
+    click.option("--range", "value_range", type=Range(), help="What floating-point arrays are scaled from."),
+    click.option("--kind", type=click.Choice(["videos", "images"]), help="What to read where a folder holds both."),
+)
+scoring_options = options(
+    click.option("--model", "models", multiple=True, metavar="NAME|FILE.py:CLASS", help="Score this generator; repeatable.  [default: all]"),
+    click.option("--fake", "fakes", multiple=True, metavar="PATH", help="Score these videos: a folder, zip or array file; repeatable."),
+    click.option("--real", metavar="PATH", help="Real videos: a folder, zip or array file."),
+    click.option("--data", metavar="NAME", help="Real videos: a data set by name.  [default: toy-ride]"),
+    click.option("--split", metavar="NAME", help="Split of the real videos.  [default: train]"),
+    click.option("--clips", type=click.IntRange(min=2), metavar="N", help="Clips on either side.  [default: the data set's or metric's]"),
+    click.option("--size", type=Size(), help="Compare at this size.  [default: the commonest of the fake side]"),
+    click.option("--backbone", metavar="NAME", help="Network that turns clips into features.  [default: toy3d for toy sets, else i3d]"),
+    click.option("--skip-bad", is_flag=True, help="Leave out unreadable videos, and count them."),
+    click.option("--references/--no-references", default=True, show_default=True, help="Also score the reference generators."),
+    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one value of the protocol; repeatable."),
+    reading_options,
+    click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of all draws.  [default: the protocol's, 0]"),
+    click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Where the backbone runs (cpu, cuda, cuda:1, mps)."),
+    click.option("--batch", type=click.IntRange(min=1), metavar="CLIPS", help="Clips at a time.  [default: by memory]"),
+    click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that read clips.  [default: one a core]"),
+    json_option,
+    click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
+    debug_option,
+)  # fmt: skip
+
+
+def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> Any:
+    """The `Request` of the scoring options."""
+    from ..errors import UserError
+    from ..evaluation import Request
+
+    if values["real"] and values["data"]:
+        raise UserError(f"--real {values['real']} and --data {values['data']} both name the real videos. Give one of them.")
+    passed = ("clips", "size", "backbone", "skip_bad", "seed", "device", "batch", "workers")
+    return Request(
+        metrics=tuple(metrics),
+        models=values["models"],
+        fake=values["fakes"],
+        real=values["real"] or values["data"],
+        is_path=values["real"] is not None,
+        split=values["split"],
+        key=values["key"],
+        value_range=values["value_range"],
+        kind=values["kind"],
+        references=values["references"],
+        changes=values["changes"],
+        out=out,
+        options={name: values[name] for name in passed},
+    )
+
+
+def say(line: str) -> None:
+    """A remark for the user, on standard error."""
+    click.echo(line, err=True)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[Iterable[Any], str, int], Iterable[Any]]]:
+    """Bars on standard error (what, how far, how long still), gone when they are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield lambda items, label, total: progress.track(items, total=total, description=label)

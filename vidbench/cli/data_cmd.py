@@ -1,0 +1,105 @@
+"""`vidbench data`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import Size, debug_option, json_option, progress_bars, reading_options, say
+
+
+@click.group("data")
+def command() -> None:
+    """Look at videos; write toy videos.
+
+    \b
+    vidbench data inspect samples
+    vidbench data render toy-ride videos -n 4
+    """
+
+
+@command.command("inspect")
+@click.argument("source", metavar="PATH|NAME")
+@click.option("--split", metavar="NAME", help="Which split, where there are several.  [default: train]")
+@click.option("--size", type=Size(), help="Which resolution, where several are stored.")
+@reading_options
+@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that read.  [default: one a core]")
+@json_option
+@click.option("--dry-run", is_flag=True, help="Say what is there, without reading the videos.")
+@debug_option
+def inspect_command(source: str, workers: int | None, as_json: bool, dry_run: bool, **values: Any) -> None:
+    """What is in a folder, zip, array file or data set: counts, lengths, sizes, rates, and what looks wrong.
+
+    \b
+    vidbench data inspect samples
+    vidbench data inspect toy-sky --split test --dry-run
+    vidbench data inspect data --json
+    """
+    import os
+
+    from ..evaluation import Request, open_real
+    from ..inspection import inspect_source
+
+    opening = {name: values[name] for name in ("key", "value_range", "kind")}
+    opened = open_real(Request(real=source, **opening), values["split"], values["size"])
+    say(f"{opened.name}{f' ({opened.split})' if opened.split else ''}: {len(opened.videos)} videos, fingerprint {opened.fingerprint[:12]}")
+    if dry_run:
+        return
+    with progress_bars() as track:
+        facts = inspect_source(opened, (os.cpu_count() or 1) if workers is None else workers, track)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    warnings = facts.pop("warnings")
+    for what, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name}: {count}" for name, count in value.items()) or "none"
+        click.echo(f"{what + ':':24} {value if value not in (None, []) else 'none'}")
+    for warning in warnings:
+        click.echo(f"warning: {warning}")
+
+
+@command.command("render")
+@click.argument("name", metavar="NAME")
+@click.argument("destination", type=click.Path(path_type=Path), metavar="DST")
+@click.option("-n", "count", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="How many videos.")
+@click.option("--frames", type=click.IntRange(min=1), default=128, show_default=True, metavar="T", help="Frames of each.")
+@click.option("--size", type=Size(), default=(64, 64), show_default="64", help="Their size.")
+@click.option("--split", metavar="NAME", help="Which split.  [default: train]")
+@click.option("--as", "form", type=click.Choice(["mp4", "png", "zip", "npy"]), default="mp4", show_default=True,
+              help="mp4 files to look at; frame folders, a zip of them or an array, lossless, to score.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and stop.")
+@debug_option
+def render(
+    name: str, destination: Path, count: int, frames: int, size: tuple[int, int], split: str | None, form: str, dry_run: bool
+) -> None:
+    """Write videos of a toy data set.
+
+    \b
+    # eight videos to look at
+    vidbench data render toy-ride videos
+    # lossless clips to score
+    vidbench data render toy-talk talk.zip -n 32 --frames 16 --size 32 --as zip
+    """
+    from ..datasets import load_dataset
+    from ..errors import UserError
+    from ..writing import WRITERS
+
+    card = load_dataset(name)
+    if not card.frames:
+        raise UserError(f"{name} is not rendered by vidbench, but read from disk. Render one of the toy data sets.")
+    if frames > card.frames:
+        raise UserError(f"Videos of {name} have {card.frames} frames; --frames {frames} is more.")
+    if count > card.videos:
+        raise UserError(f"A split of {name} has {card.videos} videos; -n {count} is more.")
+    if destination.is_file() or (destination.is_dir() and any(destination.iterdir())):
+        raise UserError(f"{destination} exists already. Choose another place, or remove it.")
+    source = card.source(split, size)
+    say(f"{count} videos of {frames} frames, {size[0]}x{size[1]}, {name} ({source.split}), as {form}: {destination}")
+    if dry_run:
+        return
+    with progress_bars() as track:
+        videos = track(source.videos[:count], f"render {name}", count)
+        WRITERS[form](destination, ((video.key, source.read(video, 0, frames)) for video in videos), card.fps or 25)
+    say(f"Look at it: vidbench data inspect {destination}")

@@ -1,0 +1,83 @@
+"""`vidbench plot`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import progress_bars, request_from, say, scoring_options
+
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, metavar="FILE|DIR",
+    help="The figure (.png, .pdf, .svg); or a folder, whose sub-folder records gets it.",
+)  # fmt: skip
+
+
+@click.group("plot")
+def command() -> None:
+    """Draw figures; what is missing for them is scored first.
+
+    \b
+    vidbench plot color-drift --out color-drift.png
+    vidbench plot fvd --out fvd.pdf
+    """
+
+
+@command.command("color-drift")
+@out_option
+@scoring_options
+def color_drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
+    """Colour similarity S(x, t) over frame separation t: does the world change at the right pace?
+
+    The curve of the real videos and of every generator, mean over clips with a band of one standard deviation, after
+    Figure 5 of LongVideoGAN.
+
+    \b
+    # the reference generators on toy-ride
+    vidbench plot color-drift
+    # your videos against real ones, as a vector figure
+    vidbench plot color-drift --fake samples --real data --clips 24 --out drift.pdf
+    # another data set
+    vidbench plot color-drift --data toy-talk --clips 64 --out talk.png
+    """
+    draw(["color-drift"], "color-drift", out, as_json, dry_run, values)
+
+
+@command.command("fvd")
+@click.option("--metric", "metrics", multiple=True, default=["fvd16", "fvd128"], show_default=True, metavar="NAME",
+              help="Which Fréchet distances; repeatable.")  # fmt: skip
+@out_option
+@scoring_options
+def fvd(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
+    """Fréchet video distances of all generators, with their errors.
+
+    \b
+    # the reference generators on toy-ride
+    vidbench plot fvd
+    # one metric, your videos
+    vidbench plot fvd --metric fvd16 --backbone toy3d --fake samples --real data --clips 24 --out fvd.svg
+    """
+    draw(metrics, "fvd", out, as_json, dry_run, values)
+
+
+def draw(
+    metrics: list[str] | tuple[str, ...], name: str, out: Path, as_json: bool, dry_run: bool, values: dict[str, Any]
+) -> None:
+    """Score what is missing, then draw."""
+    from ..errors import UserError
+    from ..evaluation import evaluate
+    from ..figures import check_format, color_drift_figure, fvd_figure, save_figure
+
+    runs = Path("runs") if out.suffix else out
+    figure = out if out.suffix else out / "records" / f"{name}.png"
+    check_format(figure)
+    with progress_bars() as track:
+        records = evaluate(request_from(metrics, runs, values), track, say, dry_run=dry_run)
+    if dry_run:
+        return
+    if not records:
+        raise UserError("There is nothing to draw: no generator could be scored.")
+    save_figure(figure, color_drift_figure(records) if name == "color-drift" else fvd_figure(records))
+    if as_json:
+        click.echo("[" + ",\n".join(record.model_dump_json() for record in records) + "]")
+    say(f"Figure: {figure}. Records: {runs / 'records'}.")

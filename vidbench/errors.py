@@ -1,0 +1,16 @@
+"""The two ways in which a user's input fails."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one sentence (which input, what was found, what to do), exit code 2."""
+
+
+class BadVideoError(UserError):
+    """One video cannot be read; `--skip-bad` leaves it out and counts it."""
+
+    def __init__(self, video: str, reason: str) -> None:
+        super().__init__(f"{video} cannot be read ({reason}). Repair or remove it, or leave such files out with --skip-bad.")
+        self.video, self.reason = video, reason
+
+    def __reduce__(self) -> tuple[type["BadVideoError"], tuple[str, str]]:
+        return type(self), (self.video, self.reason)

@@ -1,0 +1,117 @@
+"""Figures of records: colour similarity curves with their spread, and scores with their errors."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from .errors import UserError  # noqa: E402
+from .files import atomic_write  # noqa: E402
+from .record import Record, require_comparable  # noqa: E402
+from .tables import grouped  # noqa: E402
+
+FORMATS = (".png", ".pdf", ".svg")
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "svg.hashsalt": "vidbench",
+}
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f5539")  # Okabe and Ito: safe for all eyes
+
+
+def color_drift_figure(records: Sequence[Record]) -> Figure:
+    """S(x, t) over frame separation t for the real side and every model: mean over clips, band of one deviation.
+
+    Raises:
+        UserError: no record, or records that cannot be compared.
+    """
+    require_comparable(records)
+    head = records[0]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+        assert head.real_curve is not None
+        draw_curve(axes, head.real_curve.t, head.real_curve.mean, head.real_curve.std, f"real: {head.real.name}", "black", 2.2)
+        for color, record in zip(colors(records), records, strict=True):
+            assert record.curve is not None
+            spread = "" if record.se is None else f" ± {record.se:.3f}"
+            label = f"{record.model}  (gap {record.value:.3f}{spread})"
+            draw_curve(axes, record.curve.t, record.curve.mean, record.curve.std, label, color, 1.4)
+        axes.set(xlabel="frame separation t", ylabel="colour similarity S(x, t)", xlim=(0, head.real_curve.t[-1]), ylim=(0, 1.02))
+        axes.set_title(caption(head), loc="left", fontsize=8, color="dimgray")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    return figure
+
+
+def draw_curve(
+    axes: Axes, t: Sequence[int], mean: Sequence[float], std: Sequence[float], label: str, color: str, width: float
+) -> None:
+    """One curve with its band of one deviation, cut off at 0 and 1."""
+    low, high = [max(m - s, 0) for m, s in zip(mean, std, strict=True)], [min(m + s, 1) for m, s in zip(mean, std, strict=True)]
+    axes.fill_between(t, low, high, color=color, alpha=0.1, linewidth=0)
+    axes.plot(t, mean, color=color, label=label, linewidth=width)
+
+
+def fvd_figure(records: Sequence[Record]) -> Figure:
+    """Scores as points with two standard errors on a logarithmic axis, a panel for each set of comparable records."""
+    panels = grouped(records)
+    with plt.rc_context(STYLE):
+        rows = [len(panel) for panel in panels]
+        figure, grid = plt.subplots(
+            len(panels), 1, figsize=(6.5, 0.9 * len(panels) + 0.3 * sum(rows)), layout="constrained",
+            squeeze=False, gridspec_kw={"height_ratios": rows},
+        )  # fmt: skip
+        for axes, panel in zip(grid[:, 0], panels, strict=True):
+            names = [record.model for record in panel]
+            values = [record.value for record in panel]
+            errors = [[min(2 * (r.se or 0), 0.99 * r.value) for r in panel], [2 * (r.se or 0) for r in panel]]
+            axes.errorbar(values, names, xerr=errors, fmt="o", color=COLORS[0], capsize=2, markersize=4)
+            axes.set_xscale("symlog", linthresh=min([v for v in values if v > 0], default=1.0))
+            axes.invert_yaxis()
+            axes.margins(y=0.15)
+            axes.set_xlabel(f"{panel[0].metric} (lower is better; bars: two standard errors)")
+            axes.set_title(caption(panel[0]), loc="left", fontsize=8, color="dimgray")
+    return figure
+
+
+def caption(record: Record) -> str:
+    """Under which protocol a figure's numbers were made."""
+    protocol = record.protocol
+    height, width = protocol.size or (0, 0)
+    return (
+        f"{record.metric}: {protocol.clips} clips of {protocol.frames} frames a side, stride {protocol.stride},"
+        f" {height}x{width}, against {record.real.name}"
+    )
+
+
+def colors(records: Sequence[Record]) -> list[str]:
+    """A colour for each record, fixed by the order of models."""
+    return [COLORS[index % len(COLORS)] for index in range(len(records))]
+
+
+def check_format(path: Path) -> None:
+    """Refuse a figure file whose ending is none of a figure.
+
+    Raises:
+        UserError: another ending.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path}: a figure's name must end in {', '.join(FORMATS)}.")
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure whole or not at all; the ending chooses the format."""
+    data = io.BytesIO()
+    figure.savefig(data, format=path.suffix[1:], dpi=160)
+    plt.close(figure)
+    atomic_write(path, data.getvalue())

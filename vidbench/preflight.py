@@ -1,0 +1,103 @@
+"""What every evaluation says before it begins: counts asked, available and used; time and disk; what is cached."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+
+from .clips import GeneratedClips
+from .evaluator import Evaluator
+from .generator import Generator
+from .protocol import ClipProtocol
+from .sides import indexed
+from .sources import Source
+
+Contender = tuple[Evaluator, str, Generator | Source]
+
+RECORD_BYTES = 250_000  # of a record with its contact sheet
+
+
+def preflight(contenders: Sequence[Contender], done: set[str]) -> Iterator[str]:
+    """Lines for the user; looks at no more than the headers of 64 videos a source, and times one clip of each kind.
+
+    Args:
+        contenders: evaluator, name and generator or source of everything that is to be scored.
+        done: keys of what has a record already.
+    """
+    seconds = 0.0
+    waiting = [contender for contender in contenders if contender[0].key(contender[2]) not in done]
+    for evaluator in dict.fromkeys(contender[0] for contender in contenders):
+        members = [contender for contender in contenders if contender[0] is evaluator]
+        protocol = evaluator.resolve(members[0][2])
+        height, width = protocol.size or (0, 0)
+        yield (
+            f"{evaluator.metric}: {protocol.clips} clips of {protocol.frames} frames, stride {protocol.stride},"
+            f" {height}x{width}, seed {protocol.seed}, against {stock(evaluator.real, protocol, cycle=True)}"
+            f"{'; its statistics are cached' if evaluator.real_is_cached(protocol) else ''}"
+        )
+        for contender in members:
+            state = "" if contender in waiting else "; its record is at hand"
+            side = contender[2]
+            what = stock(side, protocol, cycle=False) if isinstance(side, Source) else f"generator {contender[1]}"
+            yield f"  {what}{state}"
+        pending = [contender for contender in members if contender in waiting]
+        if pending:
+            sides = len(pending) + (not evaluator.real_is_cached(protocol))
+            seconds += sides * protocol.clips * clip_seconds(evaluator, protocol, pending[0][2])
+    yield (
+        f"expected: {duration(seconds)}, {len(waiting) * RECORD_BYTES / 1e6:.1f} MB of records;"
+        f" {len(contenders) - len(waiting)} of {len(contenders)} scores are at hand"
+    )
+
+
+def stock(source: Source, protocol: ClipProtocol, *, cycle: bool) -> str:
+    """What a source has for a protocol, as far as it is known without reading it all."""
+    known = indexed(source)
+    enough = sum(source.info(video).length >= protocol.span for video in known)
+    unread = sum(not source.indexed(video) for video in source.videos)
+    bad = len(source.videos) - len(known) - unread
+    parts = [f"{source.name}{f' ({source.split})' if source.split else ''}: {len(source.videos)} videos"]
+    parts.append(f"{enough} long enough" + (f" of the {len(known)} looked at" if unread else ""))
+    parts += [f"{bad} unreadable"] if bad else []
+    parts += [f"{unread} not yet in the index"] if unread else []
+    if not unread:
+        used = protocol.clips if cycle and enough else min(enough, protocol.clips)
+        parts.append(f"{used} of {protocol.clips} clips" + (", visiting videos again" if used > enough else ""))
+    return ", ".join(parts)
+
+
+def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator | Source) -> float:
+    """How long one clip takes: reading (shared by the workers) and computing features."""
+    assert protocol.size is not None
+    workers = max(evaluator.workers, 1)
+    read: Callable[[], object]
+    if isinstance(side, Source):
+        videos = [video for video in indexed(side)[:64] if side.info(video).length >= protocol.span]
+        if not videos:
+            return 0.0
+        read = partial(side.resized(protocol.size).read, videos[0], 0, protocol.span, protocol.stride)
+    else:
+        read = partial(GeneratedClips("", side, protocol).sample, [0])
+        workers = workers if side.in_workers else 1
+    clip = torch.zeros(1, 3, protocol.frames, *protocol.size, dtype=torch.uint8)
+    return seconds_of(read) / workers + seconds_of(partial(evaluator.features, clip))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long something takes; a quick thing is timed the second time, when it is warm."""
+    seconds = 0.0
+    for _ in range(2):
+        began = time.monotonic()
+        work()
+        seconds = time.monotonic() - began
+        if seconds > 0.2:
+            break
+    return seconds
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"about {max(round(seconds), 1)} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

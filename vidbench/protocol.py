@@ -1,0 +1,103 @@
+"""Clip protocols: how clips are drawn from videos and brought to a measure. Frozen, named, versioned, hashed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from . import config
+from .errors import UserError
+from .registry import unknown
+
+
+class ClipProtocol(config.Config):
+    """Everything that decides which pixels a measure sees; two scores compare only where this agrees in every field.
+
+    A YAML file in `configs/metrics/` is one of these. A name such as `fvd16@512` is the preset `fvd16` with 512 clips.
+    """
+
+    name: str
+    """What the score is called."""
+    version: int = Field(ge=1)
+    """Raised whenever the meaning of the preset changes."""
+    measure: str
+    """What is computed from the clips: a name in the registry of measures (`frechet`, `color-similarity`)."""
+    about: str
+    """One line for people."""
+    source: str
+    """The paper that defines it."""
+    clips: int = Field(ge=2)
+    """Clips on either side."""
+    clips_per_video: Literal["cycle"]
+    """`cycle`: one clip of each video, then a further pass over all of them, until there are enough clips."""
+    order: Literal["shuffled"]
+    """`shuffled`: each pass visits the videos in an order drawn from the seed."""
+    frames: int = Field(ge=1)
+    """Frames of a clip."""
+    stride: int = Field(ge=1)
+    """Every how manieth frame of the video is in the clip."""
+    start: Literal["random", "zero"]
+    """Where in a stored video, real or generated, a clip starts: uniform over all starts, or at frame 0."""
+    generated_start: Literal["zero"]
+    """Where in a generator's own sample, made at exactly the needed length, the clip starts."""
+    eligible: Literal["span"]
+    """`span`: a video counts if it is at least (frames - 1) * stride + 1 frames long."""
+    crop: Literal["center-to-aspect"]
+    """`center-to-aspect`: the largest centred box of the target's aspect ratio."""
+    filter: Literal["lanczos/pillow"]
+    """Resize filter (antialiased) and the library whose it is; frames that have the size already are left alone."""
+    quantise: Literal["round"]
+    """How a generator's [-1, 1] becomes 8 bit: round half up of 127.5 (x + 1)."""
+    preparation: Literal["styleganv", "none"]
+    """How a learned backbone prepares its input; `none` where the measure has no backbone."""
+    covariance: Literal["n-1", "none"]
+    """Normaliser of covariances."""
+    seed: int = Field(ge=0)
+    """The seed of every draw."""
+    split: str | None = None
+    """The split that the real clips are drawn from; None where the set has none."""
+    size: tuple[int, int] | None = None
+    """Height and width of the clips; None until it is resolved against the fake side."""
+
+    @property
+    def span(self) -> int:
+        """Frames of a video that a clip covers."""
+        return (self.frames - 1) * self.stride + 1
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over all fields but the texts for people; the condition for comparing two scores."""
+        values = self.model_dump(mode="json", exclude={"about", "source"})
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def resolved(self, **values: Any) -> "ClipProtocol":
+        """The same protocol with a number of clips (which changes the name), a size, a split or a seed filled in."""
+        if values.get("clips", self.clips) != self.clips:
+            values["name"] = f"{self.name.partition('@')[0]}@{values['clips']}"
+        return config.build(ClipProtocol, {**self.model_dump(), **values}, self.name)
+
+
+def presets() -> list[str]:
+    """Names of the presets that ship."""
+    return config.names("metrics")
+
+
+def load_protocol(name: str) -> ClipProtocol:
+    """A preset by name, with `@N` for N clips, or a user's YAML file by path.
+
+    Raises:
+        UserError: unknown name, or a file with a wrong key or value.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return config.load(ClipProtocol, Path(name))
+    preset, at, clips = name.partition("@")
+    if preset not in presets():
+        raise unknown("metric", preset, presets())
+    protocol = config.shipped(ClipProtocol, "metrics", preset)
+    if not at:
+        return protocol
+    if not clips.isdecimal():
+        raise UserError(f'"{name}": after @ stands the number of clips, as in {preset}@512.')
+    return protocol.resolved(clips=int(clips))

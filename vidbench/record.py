@@ -1,0 +1,197 @@
+"""Records: one JSON document per score, with everything that is needed to believe it a year later."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import UserError
+from .files import atomic_write
+from .protocol import ClipProtocol
+
+SCHEMA = 1
+
+
+class Part(BaseModel):
+    """A part of a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Counts(Part):
+    """How many there were, and how many were used."""
+
+    asked: int
+    """Clips that the protocol asks for."""
+    available: int
+    """Videos that are readable and long enough; of a generator, the clips asked for."""
+    used: int
+    """Clips that the score rests on."""
+    short: int = 0
+    """Videos left out because they are shorter than a clip's span."""
+    unreadable: int = 0
+    """Videos left out because they cannot be read (`--skip-bad`)."""
+    repeats: int = 0
+    """Clips that are exact repeats of another (same video, same start)."""
+
+
+class Side(Part):
+    """What one side of a score was made from."""
+
+    name: str
+    """The model's name, or the name of the folder, archive or data set."""
+    kind: str
+    """`generator`, or how the videos were stored (codec or image format)."""
+    fingerprint: str | None
+    """Stable over machines; None for a generator that does not state one."""
+    split: str | None = None
+    """The split of a data set."""
+    fps: float | None = None
+    """Frames a second; frames are never resampled in time."""
+    counts: Counts
+    """Asked, available, used, skipped."""
+
+
+class Curve(Part):
+    """A curve over frame separation."""
+
+    t: list[int]
+    """Frame separation."""
+    mean: list[float]
+    """Mean over clips."""
+    std: list[float]
+    """Sample standard deviation over clips (n - 1)."""
+
+
+class Backbone(Part):
+    """The network whose features were compared."""
+
+    name: str
+    """Its registered name."""
+    version: int
+    """Raised whenever its features change."""
+    tensor_hash: str
+    """SHA-256 of its tensors."""
+
+
+class Record(Part):
+    """One score: value, uncertainty, counts, protocol, provenance."""
+
+    schema_version: int = SCHEMA
+    """Version of this document's form."""
+    metric: str
+    """Protocol and backbone, such as `fvd16@512[toy3d]`."""
+    model: str
+    """What was scored."""
+    value: float
+    """The score; lower is better for all metrics here."""
+    se: float | None
+    """Standard error by the delete-a-group jackknife over videos of both sides at once."""
+    terms: dict[str, float] = {}
+    """Parts of the value, and measures beside it."""
+    curve: Curve | None = None
+    """The generated side's curve, for metrics that have one."""
+    real_curve: Curve | None = None
+    """The real side's curve."""
+    rank_deficient: bool = False
+    """A side has no more clips than the backbone has features: the covariance term is biased upwards."""
+    protocol: ClipProtocol
+    """The whole clip protocol."""
+    protocol_hash: str
+    """Its hash."""
+    measure_version: int
+    """Version of the measure's computation."""
+    backbone: Backbone | None
+    """None for metrics on pixels."""
+    fake: Side
+    """The generated side."""
+    real: Side
+    """The real side."""
+    checkpoint_hash: str | None = None
+    """SHA-256 of the model's weights; None for what has none."""
+    key: str
+    """Identity of the computation: equal keys give equal values."""
+    warnings: list[str] = []
+    """What a reader should know before believing the value."""
+    numeric_mode: str = "float32"
+    """Precision of the backbone."""
+    device: str
+    """Where the backbone ran."""
+    versions: dict[str, str] = Field(default_factory=lambda: versions())
+    """Of vidbench and the libraries that decide numbers."""
+    seconds: float
+    """Wall-clock time of the computation."""
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """When, UTC."""
+
+    @property
+    def comparable_by(self) -> dict[str, Any]:
+        """What two records must agree in to be compared, flat."""
+        fields = self.protocol.model_dump(mode="json", exclude={"about", "source"})
+        fields["real set"] = f"{self.real.name}@{self.real.fingerprint[:12] if self.real.fingerprint else '?'}"
+        fields["backbone"] = self.backbone.model_dump() if self.backbone else None
+        fields["measure version"], fields["numeric mode"] = self.measure_version, self.numeric_mode
+        return fields
+
+    def stem(self) -> str:
+        """Its file name without an ending."""
+        name = f"{self.protocol.name}-{self.model}-{self.real.name}-{self.key[:10]}"
+        return "".join(char if char.isalnum() or char in "-_.@" else "_" for char in name)
+
+    def save(self, folder: Path) -> Path:
+        """Write it whole into `folder`, and say where."""
+        path = folder / f"{self.stem()}.json"
+        atomic_write(path, self.model_dump_json(indent=1) + "\n")
+        return path
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that decides a number."""
+    libraries = ("vidbench", "torch", "numpy", "scipy", "pillow", "av")
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}
+
+
+def identity(*parts: Any) -> str:
+    """SHA-256 over the JSON of some parts: the key of a computation."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def load_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        UserError: not a record, or one of a newer schema.
+    """
+    try:
+        values = json.loads(path.read_text())
+        if values["schema_version"] > SCHEMA:
+            raise UserError(f"{path} was written by a newer vidbench (schema {values['schema_version']}). Upgrade to read it.")
+        return Record(**values)
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{path} is not a record of vidbench ({str(error).splitlines()[0]}).") from error
+
+
+def differences(first: Record, other: Record) -> list[str]:
+    """Why two records cannot be compared, field by field; empty where they can."""
+    a, b = first.comparable_by, other.comparable_by
+    return [f"{field} differs ({a[field]}, {b[field]})" for field in a if a[field] != b[field]]
+
+
+def require_comparable(records: Sequence[Record]) -> None:
+    """Refuse a table or a figure over records that do not belong together.
+
+    Raises:
+        UserError: two of them differ, with every field in which they do.
+    """
+    for other in records[1:]:
+        if found := differences(records[0], other):
+            raise UserError(
+                f"{records[0].model} and {other.model} cannot be compared: {'; '.join(found)}."
+                f" Score one again under the other's protocol."
+            )

@@ -1,0 +1,188 @@
+"""Frames of video files, by index, through FFmpeg (PyAV)."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from vidbench.sources.video import Info, Unreadable
+
+# Containers of videos. Play lists (hls, concat, dash, image2, ...) are not among them: they would read other files.
+FORMATS = "3g2,3gp,asf,avi,flv,gif,m4a,matroska,mj2,mov,mp4,mpeg,mpegts,ogg,webm"
+# Codecs of which each packet with a time stamp is one shown frame, so that demuxing counts frames.
+ONE_PACKET_ONE_FRAME = {"av1", "ffv1", "h264", "hevc", "huffyuv", "mjpeg", "mpeg4", "png", "prores", "rawvideo", "vp9"}
+# An MPEG-4 packet below this many bytes may be a place holder that shows nothing.
+MPEG4_PLACE_HOLDER = 16
+# How many frames probing decodes to see that the time stamps of packets are those of frames.
+HEAD = 8
+MAX_SIDE = 16384
+MAX_PIXELS = 2**27
+CUT_SHORT = "it is cut short: its header announces more than the file holds"
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """One video file. Of several video streams the one that FFmpeg calls best; rotated as its metadata ask."""
+
+    path: Path
+
+    def probe(self) -> Info:
+        """Count the frames by demuxing where packets tell, else by decoding; the first ones are decoded in any case."""
+        with _opened(self.path) as (container, stream):
+            codec = stream.codec_context.codec.canonical_name
+            fps = float(stream.average_rate) if stream.average_rate else None
+            shown: Sequence[int | None] | None = _packet_times(self.path, container, stream, codec)
+        with _opened(self.path) as (container, stream):
+            frames = container.decode(stream)
+            head = list(islice(frames, HEAD))
+            if not head:
+                raise Unreadable("none of its frames can be decoded")
+            times = [frame.pts for frame in head]
+            if shown is None or shown[:HEAD] != times:
+                shown = [*times, *(frame.pts for frame in frames)]
+        # The frames of a GIF paint over each other: they are right only when decoded from the first one on.
+        pts = None if codec == "gif" else _increasing(shown)
+        return Info(len(shown), _displayed_size(head[0]), fps, codec, pts)
+
+    def read(self, info: Info, times: np.ndarray) -> np.ndarray:
+        """The frames at `times` as uint8 [3, T, H, W]: by seeking where time stamps are known, else from the start."""
+        if info.pts is not None:
+            try:
+                return self._read_from(info.pts[times[0]], info, times)
+            except Unreadable:
+                pass  # a broken seek index or an open group of pictures; from the start on all may be well
+        return self._read_from(None, info, times)
+
+    def _read_from(self, start: int | None, info: Info, times: np.ndarray) -> np.ndarray:
+        wanted = {int(t) if info.pts is None else info.pts[t]: i for i, t in enumerate(times)}
+        clip = np.empty((3, len(times), *info.size), np.uint8)
+        reformatter = VideoReformatter()
+        with _opened(self.path) as (container, stream):
+            if start is not None:
+                container.seek(start, stream=stream)
+            with suppress(av.error.FFmpegError):
+                for number, frame in enumerate(container.decode(stream)):
+                    mark = number if info.pts is None else frame.pts
+                    if mark in wanted:
+                        i = wanted.pop(mark)
+                        clip[:, i] = _picture(frame, reformatter, info, times[i])
+                    if not wanted:
+                        return clip
+                    if mark is not None and mark > next(iter(wanted)):
+                        break
+        raise Unreadable(f"frame {times[next(iter(wanted.values()))]} cannot be decoded")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its best video stream, decoded in one thread; all FFmpeg errors become `Unreadable`."""
+    if path.stat().st_size == 0:
+        raise Unreadable("the file is empty")
+    if _boxes_end(path) > path.stat().st_size:
+        raise Unreadable(CUT_SHORT)
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    try:
+        with av.open(os.path.abspath(path), options=options, metadata_errors="replace") as container:
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream):
+                raise Unreadable("it has no video stream")
+            if max(stream.width, stream.height) > MAX_SIDE:
+                raise Unreadable(f"it claims {stream.width}x{stream.height} pixels; the limit is {MAX_SIDE} a side")
+            stream.codec_context.thread_count = 1
+            yield container, stream
+    except av.error.InvalidDataError as error:
+        raise Unreadable("it is not a video, or damaged or cut short") from error
+    except av.error.FFmpegError as error:
+        raise Unreadable(f"FFmpeg says: {error.strerror}") from error
+
+
+def _packet_times(path: Path, container: InputContainer, stream: VideoStream, codec: str) -> list[int] | None:
+    """The time stamps of all shown frames in order, or None where only decoding can tell."""
+    times: list[int | None] = []
+    smallest = MPEG4_PLACE_HOLDER
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise Unreadable("it is damaged or cut short")
+        if packet.size and not packet.is_discard:
+            times.append(packet.pts)
+            smallest = min(smallest, packet.size)
+    if _cut_short(path, container, stream, times):
+        raise Unreadable(CUT_SHORT)
+    if codec not in ONE_PACKET_ONE_FRAME or (codec == "mpeg4" and smallest < MPEG4_PLACE_HOLDER):
+        return None
+    stamps = sorted(pts for pts in times if pts is not None)
+    return stamps if 0 < len(set(stamps)) == len(times) else None
+
+
+def _cut_short(path: Path, container: InputContainer, stream: VideoStream, times: list[int | None]) -> bool:
+    """Whether the frames end before the header says, where the container tells (FFmpeg itself ends without a word)."""
+    if container.format.name == "gif":
+        return not path.read_bytes().rstrip(b"\0").endswith(b";")
+    if container.format.name == "avi":
+        return len(times) < stream.frames and _riff_end(path) > path.stat().st_size
+    duration = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska has such a tag
+    stamps = sorted(pts for pts in times if pts is not None)
+    if not duration or not stamps or stream.time_base is None:
+        return False
+    hours, minutes, seconds = map(float, duration.groups())
+    longest = max((b - a for a, b in pairwise(stamps)), default=0)
+    return (stamps[-1] + 2 * longest) * stream.time_base < 3600 * hours + 60 * minutes + seconds
+
+
+def _riff_end(path: Path) -> int:
+    """Where an AVI file says that it ends."""
+    with open(path, "rb") as file:
+        return 8 + int.from_bytes(file.read(8)[4:], "little")
+
+
+def _boxes_end(path: Path) -> int:
+    """Where the last box of pictures or their index should end in an MP4 or MOV file; 0 for other files."""
+    end, start = 0, 0
+    with open(path, "rb") as file:
+        while len(header := file.read(16)) >= 8:
+            size, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            if start == 0 and kind not in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
+                return 0
+            size = int.from_bytes(header[8:], "big") if size == 1 else size
+            if kind in (b"moov", b"moof", b"mdat"):
+                end = start + size
+            if size < 8:  # a last box of open length, or something else that follows the boxes
+                break
+            start += size
+            file.seek(start)
+    return end
+
+
+def _increasing(pts: Sequence[int | None]) -> range | tuple[int, ...] | None:
+    """Time stamps as a range where their distance is constant; None where they cannot name frames."""
+    stamps = tuple(stamp for stamp in pts if stamp is not None)
+    if len(stamps) < len(pts) or any(a >= b for a, b in pairwise(stamps)):
+        return None
+    step = stamps[1] - stamps[0] if len(stamps) > 1 else 1
+    spaced = range(stamps[0], stamps[0] + len(stamps) * step, step)
+    return spaced if stamps == tuple(spaced) else stamps
+
+
+def _displayed_size(frame: VideoFrame) -> tuple[int, int]:
+    return (frame.width, frame.height) if frame.rotation // 90 % 2 else (frame.height, frame.width)
+
+
+def _picture(frame: VideoFrame, reformatter: VideoReformatter, info: Info, time: int) -> np.ndarray:
+    """One upright frame as uint8 [3, H, W]."""
+    if frame.is_corrupt:
+        raise Unreadable(f"frame {time} is damaged")
+    if _displayed_size(frame) != info.size:
+        height, width = _displayed_size(frame)
+        raise Unreadable(f"frame {time} has {height}x{width} pixels, the first one {info.size[0]}x{info.size[1]}")
+    rgb = reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
+    return np.rot90(rgb, frame.rotation // 90).transpose(2, 0, 1)

@@ -1,0 +1,109 @@
+"""Videos stored as one image a frame, in folders and in zips."""
+
+import functools
+import io
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+from PIL import Image
+
+from vidbench.sources.decode import MAX_SIDE
+from vidbench.sources.video import Info, Unreadable
+
+
+@dataclass(frozen=True)
+class Frames(ABC):
+    """A video of image files `names`, in playing order; pictures are taken as stored and brought to RGB."""
+
+    folder: str
+    names: tuple[str, ...]
+
+    @abstractmethod
+    def load(self, name: str) -> bytes:
+        """The content of one image file."""
+
+    def probe(self) -> Info:
+        """Count the frames and open the first one."""
+        with self._opened(self.names[0]) as image:
+            codec = str(image.format).lower()
+            return Info(len(self.names), (image.height, image.width), None, codec)
+
+    def read(self, info: Info, times: np.ndarray) -> np.ndarray:
+        """The frames at `times` as uint8 [3, T, H, W]."""
+        clip = np.empty((3, len(times), *info.size), np.uint8)
+        for i, name in enumerate(self.names[t] for t in times):
+            with self._opened(name) as image:
+                if (image.height, image.width) != info.size:
+                    raise Unreadable(
+                        f"frame {name} has {image.height}x{image.width} pixels, the first one "
+                        f"{info.size[0]}x{info.size[1]}"
+                    )
+                clip[:, i] = self._rgb(name, image)
+        return clip
+
+    def _opened(self, name: str) -> Image.Image:
+        try:
+            image = Image.open(io.BytesIO(self.load(name)))
+        except Exception as error:  # whatever a damaged file or archive makes Pillow or zipfile raise
+            raise Unreadable(f"frame {name}: {_first_line(error)}") from error
+        if max(image.size) > MAX_SIDE:
+            raise Unreadable(f"frame {name} claims {image.width}x{image.height} pixels; the limit is {MAX_SIDE} a side")
+        return image
+
+    def _rgb(self, name: str, image: Image.Image) -> np.ndarray:
+        """The picture as uint8 [3, H, W] (16-bit grey is brought to 8 bits)."""
+        try:
+            if image.mode.startswith("I;16"):
+                return (np.asarray(image) >> 8).astype(np.uint8)[None]
+            if image.mode in ("I", "F"):
+                raise ValueError("its pixels have 32 bits; 8 or 16 are needed")
+            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+        except Exception as error:
+            raise Unreadable(f"frame {name}: {_first_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class FolderFrames(Frames):
+    """Image files in a folder."""
+
+    def load(self, name: str) -> bytes:
+        """The content of one image file."""
+        return Path(self.folder, name).read_bytes()
+
+
+@dataclass(frozen=True)
+class ZipFrames(Frames):
+    """Image files in a zip; `folder` is their folder inside it ("" or ending in "/"). Nothing is extracted to disk."""
+
+    archive: Path
+
+    def probe(self) -> Info:
+        """Count the frames, see that all are there, and open the first one."""
+        entries = self._zip().NameToInfo
+        missing = [name for name in self.names if self.folder + name not in entries]
+        if missing:
+            raise Unreadable(f"{len(missing)} of its frames are not in {self.archive.name}, first {missing[0]}")
+        return super().probe()
+
+    def load(self, name: str) -> bytes:
+        """The content of one entry."""
+        return self._zip().read(self.folder + name)
+
+    def _zip(self) -> ZipFile:
+        return _opened_zip(self.archive, self.archive.stat().st_mtime_ns, os.getpid())
+
+
+@functools.lru_cache(maxsize=64)
+def _opened_zip(path: Path, mtime_ns: int, pid: int) -> ZipFile:
+    """One handle for each process: after a fork, two processes must not move the same file position."""
+    return ZipFile(path)
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).partition("\n")[0] or type(error).__name__

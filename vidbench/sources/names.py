@@ -1,0 +1,52 @@
+"""Which files count, and in which order."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+IMAGES = (".avif", ".bmp", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp")
+VIDEOS = (".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
+
+
+def ending(name: str) -> str:
+    """The lower-case ending of a file name, with its dot."""
+    return os.path.splitext(name)[1].lower()
+
+
+def skipped(part: str) -> bool:
+    """Whether a file or folder of this name is never looked at: hidden, or left by systems and tools."""
+    return part.startswith(".") or part in ("__MACOSX", "Thumbs.db") or part.endswith("_broken_clips")
+
+
+def natural_key(path: str) -> list[tuple[list[tuple[int, str]], str]]:
+    """Sort key of a posix path: part by part, digits compared as numbers, ties by plain string."""
+    return [(_numbered(part), part) for part in PurePosixPath(path).parts]
+
+
+def _numbered(part: str) -> list[tuple[int, str]]:
+    """Text and numbers in turn; of two numbers the one with more digits is larger, leading zeros apart."""
+    numbers = ((piece, piece.lstrip("0")) for piece in re.split("([0-9]+)", part))
+    return [(len(number), number) if i % 2 else (0, text) for i, (text, number) in enumerate(numbers)]
+
+
+def order_notes(listings: Iterable[Sequence[str]]) -> list[str]:
+    """One remark if plain string order (part by part) would order any of these naturally sorted listings otherwise."""
+    for before, after in (pair for names in listings for pair in pairwise(names)):
+        if PurePosixPath(before).parts > PurePosixPath(after).parts:
+            return [f"Digits count as numbers ({before} comes before {after}); plain string order would differ."]
+    return []
+
+
+def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below the root as (posix path, "." for the root itself; names of its files)."""
+    for folder, inner, files in os.walk(root, followlinks=True):
+        inner[:] = [name for name in inner if not skipped(name) and not _leads_up(folder, name)]
+        yield Path(folder).relative_to(root).as_posix(), [name for name in files if not skipped(name)]
+
+
+def _leads_up(folder: str, name: str) -> bool:
+    """Whether a link leads to a folder that contains it, which would never end."""
+    path = Path(folder, name)
+    return path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve())

@@ -1,0 +1,176 @@
+"""A source: something videos are read from."""
+
+import copy
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from vidbench.errors import BadVideoError
+from vidbench.sources.index import Index
+from vidbench.sources.resize import crop_and_resize
+from vidbench.sources.video import Info, Unreadable, Video
+
+
+class Source:
+    """Videos with random access to their frames, read in place and never modified.
+
+    Args:
+        name: What messages and records call the source.
+        videos: The videos, in order.
+        fingerprint: Hash of the content; the same on every machine.
+        split: Which split was opened, where the source has splits.
+        splits: Names of all splits there are.
+        notes: One-line remarks for the user about how the source was read.
+        fps: Frame rate to report instead of what the media state (frames in folders state none).
+        index: What is already known about the videos.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        videos: Sequence[Video],
+        fingerprint: str,
+        *,
+        split: str | None = None,
+        splits: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        fps: float | None = None,
+        index: Index | None = None,
+    ) -> None:
+        self.name = name
+        self.videos = list(videos)
+        self.fingerprint = fingerprint
+        self.split = split
+        self.splits = tuple(splits)
+        self.notes = list(notes)
+        self.fps = fps
+        self._index = index or Index()
+        self._size: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r}, {len(self)} videos)"
+
+    def indexed(self, video: Video) -> bool:
+        """Whether `info` answers (or raises) for this video without reading it."""
+        return self._index.get(video) is not None
+
+    def info(self, video: Video) -> Info:
+        """Length, size, frame rate and codec of a video; probes it if need be.
+
+        Raises:
+            BadVideoError: The video cannot be read.
+        """
+        stored = self._stored(video)
+        return replace(stored, fps=self.fps or stored.fps, size=self._size or stored.size)
+
+    def _stored(self, video: Video) -> Info:
+        found = self._index.get(video)
+        if found is None:
+            found = _probe(video)
+            self._index.put(video, found)
+        if isinstance(found, str):
+            raise BadVideoError(video.name, found)
+        return found
+
+    def length(self, video: Video) -> int:
+        """Length of a video in frames; 0 if it cannot be read."""
+        try:
+            return self.info(video).length
+        except BadVideoError:
+            return 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of all frames of a resized source.
+
+        Raises:
+            ValueError: Videos are read in the size they are stored in.
+        """
+        if self._size is None:
+            raise ValueError(f"{self.name} is read in the sizes it is stored in.")
+        return self._size
+
+    def resized(self, size: tuple[int, int]) -> "Source":
+        """The same videos, read at one size (height, width): centre crop to its aspect ratio, Lanczos."""
+        other = copy.copy(self)
+        other._size = size
+        return other
+
+    def index(
+        self,
+        videos: Sequence[Video] | None = None,
+        workers: int = 0,
+        progress: Callable[[int], object] | None = None,
+    ) -> dict[str, str]:
+        """Probe every video that is not known yet, in threads, and remember what was found for the next time.
+
+        Args:
+            videos: Which videos; all by default.
+            workers: Number of threads; 0 takes one per core.
+            progress: Called with the number of videos that have become known since the last call.
+
+        Returns:
+            The reasons of the unreadable videos, by name.
+        """
+        videos = self.videos if videos is None else videos
+        progress = progress or (lambda count: None)
+        missing = [video for video in videos if not self.indexed(video)]
+        progress(len(videos) - len(missing))
+        pool = ThreadPoolExecutor(workers or os.cpu_count())
+        try:
+            for video, found in zip(missing, pool.map(_probe, missing), strict=True):
+                self._index.put(video, found)
+                progress(1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if missing:
+                self._index.save()
+        known = {video.name: self._index.get(video) for video in videos}
+        return {name: reason for name, reason in known.items() if isinstance(reason, str)}
+
+    def read(self, video: Video, t0: int, t1: int, stride: int = 1) -> np.ndarray:
+        """Frames `[t0 : t1 : stride]` by index.
+
+        Returns:
+            uint8 [3, T, H, W], RGB, T = ceil((t1 - t0) / stride).
+
+        Raises:
+            BadVideoError: One of these frames cannot be read.
+            ValueError: The video has no such frames.
+        """
+        info = self._stored(video)
+        if not 0 <= t0 < t1 <= info.length or stride < 1:
+            raise ValueError(f"{video.name} has {info.length} frames; asked for [{t0}:{t1}:{stride}]")
+        try:
+            frames = video.medium.read(info, np.arange(t0, t1, stride))
+        except (Unreadable, OSError) as error:
+            raise BadVideoError(video.name, _reason(error)) from error
+        return crop_and_resize(frames, self._size) if self._size else frames
+
+    def subset(self, keep: Callable[[Video], bool], label: str) -> "Source":
+        """Another source with only the videos for which `keep` holds; `label` says which these are."""
+        videos = [video for video in self.videos if keep(video)]
+        digest = hashlib.sha256(f"{self.fingerprint}\n{label}".encode())
+        for video in videos:
+            digest.update(b"\n" + os.fsencode(video.key))
+        other = copy.copy(self)
+        other.name, other.videos, other.fingerprint = f"{self.name} ({label})", videos, digest.hexdigest()
+        return other
+
+
+def _probe(video: Video) -> Info | str:
+    try:
+        return video.medium.probe()
+    except (Unreadable, OSError) as error:
+        return _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,123 @@
+"""Layouts of frames in zips: StyleGAN-V's folders of frames, and LongVideoGAN's shards with their index."""
+
+import json
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from vidbench.errors import UserError
+from vidbench.sources import fingerprint
+from vidbench.sources.frames import ZipFrames
+from vidbench.sources.names import IMAGES, VIDEOS, ending, natural_key, order_notes, skipped
+from vidbench.sources.source import Source
+from vidbench.sources.video import Video
+
+SHARD_INDEX = "frame_paths.json"
+LABELS = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What a zip's directory says: its files (of duplicates the last one), and the index or labels it holds."""
+
+    path: Path
+    entries: dict[str, ZipInfo]
+    index: bytes
+    """Content of the shard index or of the labels, empty if there is neither."""
+    clips: dict[str, list[str]] | None
+    """Frames of each clip in playing order, if it is a LongVideoGAN shard."""
+
+
+def read_archive(path: Path) -> Archive:
+    """Read the directory of a zip.
+
+    Raises:
+        UserError: It is not a whole zip.
+    """
+    try:
+        with ZipFile(path) as file:
+            entries = {entry.filename: entry for entry in file.infolist() if not entry.is_dir()}
+            clips = _clips(file.read(SHARD_INDEX)) if SHARD_INDEX in entries else None
+            labels = [name for name in entries if posixpath.basename(name) == LABELS and name.count("/") < 2]
+            index = file.read(SHARD_INDEX) if clips is not None else b"".join(map(file.read, labels))
+    except (BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"{path} is not a readable zip ({error}); copy or make it again.") from error
+    return Archive(path, entries, index, clips)
+
+
+def _clips(content: bytes) -> dict[str, list[str]] | None:
+    """The index of a shard; a file of the same name that LongVideoGAN's tool leaves with frame folders is a list."""
+    try:
+        clips = json.loads(content)
+    except ValueError:
+        return None
+    listed = isinstance(clips, dict) and all(isinstance(names, list) for names in clips.values())
+    return clips if listed and all(isinstance(name, str) for names in clips.values() for name in names) else None
+
+
+def open_zip(path: Path) -> Source:
+    """A zip of either layout."""
+    archive = read_archive(path)
+    if archive.clips is not None:
+        return open_shards(path.name, [archive])
+    listed = list_frame_folders(archive)
+    if not listed:
+        videos = [name for name in archive.entries if ending(name) in VIDEOS]
+        if videos:
+            raise UserError(f"{path} holds videos ({videos[0]}); they cannot be read inside a zip, so unzip it first.")
+        raise UserError(f"{path} holds no images.")
+    notes = order_notes([[video.key for video in listed], *(_frames(video).names for video in listed)])
+    return Source(path.name, listed, _fingerprint(listed, [archive]), notes=notes)
+
+
+def open_shards(name: str, shards: Sequence[Archive]) -> Source:
+    """LongVideoGAN's data set at one resolution: all clips of its shards; of clips listed twice the last one."""
+    shards = sorted(shards, key=lambda shard: natural_key(shard.path.stem))
+    listed = list({video.key: video for shard in shards for video in list_shard(shard)}.values())
+    listed.sort(key=lambda video: (natural_key(_frames(video).archive.stem), natural_key(video.key)))
+    if not listed:
+        raise UserError(f"{name} holds no clips: its {SHARD_INDEX} is empty.")
+    return Source(name, listed, _fingerprint(listed, shards), notes=order_notes([[video.name for video in listed]]))
+
+
+def list_frame_folders(archive: Archive) -> list[Video]:
+    """One video a folder that directly holds images. One root folder around all of them does not count for the keys."""
+    folders: dict[str, list[str]] = {}
+    for name in archive.entries:
+        if ending(name) in IMAGES and not any(map(skipped, name.split("/"))):
+            folder, slash, frame = name.rpartition("/")
+            folders.setdefault(folder + slash, []).append(frame)
+    parts = [folder.split("/") for folder in folders]
+    root = parts[0][0] + "/" if len({top for top, *_ in parts}) == 1 and all(len(part) > 2 for part in parts) else ""
+    listed = []
+    for folder in sorted(folders, key=natural_key):
+        frames = ZipFrames(folder, tuple(sorted(folders[folder], key=natural_key)), archive.path)
+        listed.append(Video(folder.rstrip("/") or ".", folder[len(root) :].rstrip("/") or ".", frames))
+    return listed
+
+
+def list_shard(shard: Archive) -> list[Video]:
+    """One video a clip of a LongVideoGAN shard, its frames in the order that the index gives."""
+    return [
+        Video(f"{shard.path.name}/{clip}", clip, ZipFrames("" if clip == "." else clip + "/", tuple(names), shard.path))
+        for clip, names in (shard.clips or {}).items()
+        if names
+    ]
+
+
+def _fingerprint(listed: list[Video], archives: Sequence[Archive]) -> str:
+    entries = {archive.path: archive.entries for archive in archives}
+    found = []
+    for video in listed:
+        frames = _frames(video)
+        for name in frames.names:
+            entry = entries[frames.archive].get(frames.folder + name)
+            found.append((f"{video.key}/{name}", entry.file_size if entry else 0, entry.CRC if entry else 0))
+    return fingerprint.of_entries(found, (archive.index for archive in archives))
+
+
+def _frames(video: Video) -> ZipFrames:
+    assert isinstance(video.medium, ZipFrames)
+    return video.medium

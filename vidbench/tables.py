@@ -1,0 +1,53 @@
+"""Tables of records: one a metric and real set, never mixing what cannot be compared."""
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from .record import Record, require_comparable
+
+
+def grouped(records: Iterable[Record]) -> list[list[Record]]:
+    """Records that may stand in one table, best first; the tables in order of first appearance."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(f"{record.metric} {record.comparable_by}", []).append(record)
+    return [sorted(group, key=lambda record: record.value) for group in groups.values()]
+
+
+def table(records: Sequence[Record]) -> Table:
+    """One table over comparable records.
+
+    Raises:
+        UserError: two of them cannot be compared.
+    """
+    require_comparable(records)
+    head = records[0]
+    protocol = head.protocol
+    height, width = protocol.size or (0, 0)
+    real = f"{head.real.name}{f' ({head.real.split})' if head.real.split else ''}"
+    caption = (
+        f"{protocol.clips} clips a side, {protocol.frames} frames, stride {protocol.stride}, {height}x{width}, seed"
+        f" {protocol.seed}; protocol {head.protocol_hash[:8]} v{protocol.version}; ± is one standard error (jackknife over videos)"
+    )
+    title, metric = Text(f"{head.metric} against {real}", "bold"), Text(f"{head.metric} ↓")
+    result = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    result.add_column("model")
+    result.add_column(metric, justify="right")
+    result.add_column("± se", justify="right")
+    names = list(head.terms)
+    for name in names:
+        result.add_column(name, justify="right")
+    result.add_column("clips used/asked", justify="right")
+    for record in records:
+        spread = "-" if record.se is None else number(record.se)
+        counts = f"{record.fake.counts.used}/{record.fake.counts.asked}"
+        result.add_row(record.model, number(record.value), spread, *(number(record.terms[name]) for name in names), counts)
+    return result
+
+
+def number(value: float) -> str:
+    """Four significant digits, without an exponent where people can do without."""
+    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
