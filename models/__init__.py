@@ -1,0 +1,1 @@
+"""Video generators, one folder a system."""

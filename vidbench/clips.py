@@ -19,10 +19,9 @@ from .sources import Source, Video
 GROUPS = 20  # of the delete-a-group jackknife
 
 
-class Clips(Protocol):
-    """One side of a score: clips by index, ready for a measure."""
+class Indexed(Protocol):
+    """Clips by index."""
 
-    protocol: ClipProtocol
     name: str
 
     def __len__(self) -> int:
@@ -30,8 +29,14 @@ class Clips(Protocol):
         ...
 
     def __getitem__(self, index: int) -> "np.ndarray | BadVideoError":
-        """Clip uint8 `[3, T, H, W]` in the protocol's size, or why its video cannot be read."""
+        """Clip uint8 `[3, T, H, W]`, or why its video cannot be read."""
         ...
+
+
+class Clips(Indexed, Protocol):
+    """One side of a score: clips in a protocol's size, ready for a measure."""
+
+    protocol: ClipProtocol
 
     def group(self, index: int) -> int:
         """The jackknife group (0 to 19) of a clip: clips of one video are in one group."""
@@ -161,9 +166,10 @@ class GeneratedClips:
     def __getitem__(self, index: int) -> np.ndarray | BadVideoError:
         """Clip uint8 `[3, T, H, W]`, or why a real video that it is made from cannot be read."""
         try:
-            return self.sample([index])[0]
+            clip: np.ndarray = self.sample([index])[0]
         except BadVideoError as error:
             return error
+        return clip
 
     def sample(self, indices: Sequence[int]) -> np.ndarray:
         """Several clips at once, uint8 `[N, 3, T, H, W]`."""
@@ -191,7 +197,7 @@ def quantise(videos: torch.Tensor) -> np.ndarray:
     return levels.cpu().numpy()
 
 
-def batches(clips: Clips, size: int, workers: int) -> Iterator[list[np.ndarray | BadVideoError]]:
+def batches(clips: Indexed, size: int, workers: int) -> Iterator[list[np.ndarray | BadVideoError]]:
     """Clips in order of index, `size` at a time; stored clips and light generators are read by worker processes.
 
     The queue is bounded: each worker is at most two batches ahead.

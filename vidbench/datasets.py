@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from . import config
 from .errors import UserError
@@ -46,7 +47,7 @@ class DataSet(config.Config):
     """Of a procedural set: how long each video is."""
     backbone: str = "i3d"
     """The backbone that scores it unless another is asked for."""
-    clips: dict[str, int] = {}
+    clips: dict[str, int] = Field(default_factory=dict)
     """Clips of each metric unless another number is asked for; the metric's own number where it says nothing."""
 
     def source(self, split: str | None = None, size: tuple[int, int] | None = None) -> Source:

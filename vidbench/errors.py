@@ -9,7 +9,9 @@ class BadVideoError(UserError):
     """One video cannot be read; `--skip-bad` leaves it out and counts it."""
 
     def __init__(self, video: str, reason: str) -> None:
-        super().__init__(f"{video} cannot be read ({reason}). Repair or remove it, or leave such files out with --skip-bad.")
+        super().__init__(
+            f"{video} cannot be read ({reason}). Repair or remove it, or leave such files out with --skip-bad."
+        )
         self.video, self.reason = video, reason
 
     def __reduce__(self) -> tuple[type["BadVideoError"], tuple[str, str]]:

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from . import config
 from .datasets import DataSet
@@ -47,7 +47,7 @@ class Request:
     """Array of an HDF5 or npz file."""
     value_range: tuple[float, float] | None = None
     """What floating-point arrays are scaled from."""
-    kind: str | None = None
+    kind: Literal["videos", "images"] | None = None
     """`videos` or `images`, where a folder holds both."""
     references: bool = True
     """Whether the reference generators are scored too."""
@@ -128,7 +128,9 @@ def score(entry: Contender, folder: Path) -> Record:
     """Score one contender; its record and contact sheet are saved."""
     record, side, real = entry.evaluator.score_with_passes(entry.side, entry.name)
     path = record.save(folder)
-    contact_sheet(path.with_suffix(".png"), record.metric, {f"real: {record.real.name}": real.first, record.model: side.first})
+    contact_sheet(
+        path.with_suffix(".png"), record.metric, {f"real: {record.real.name}": real.first, record.model: side.first}
+    )
     return record
 
 
@@ -156,7 +158,9 @@ def contenders(
     evaluator = Evaluator(protocol, real, split=request.split, **options)
     found = [Contender(fake.name, evaluator, fake) for fake in fakes]
     models = request.models or ([] if fakes else MODELS.names())
-    found += [Contender(name.rpartition(":")[2], evaluator, build_model(name)) for name in models if not is_reference(name)]
+    found += [
+        Contender(name.rpartition(":")[2], evaluator, build_model(name)) for name in models if not is_reference(name)
+    ]
     references = [name for name in request.models if is_reference(name)]
     if request.references and not references:
         references = [name for name in MODELS.names() if is_reference(name)]
@@ -174,7 +178,7 @@ def reference_contenders(
     for name in names:
         judge = evaluator
         if name == "real" and held_out is None:
-            say(f"real is left out: {real.name} has no other split, and its {len(real.videos)} videos are too few to halve.")
+            say(f"real is left out: {real.name} has no other split, and {len(real.videos)} videos are too few to halve.")
             continue
         if name == "real" and floor is not real:
             say(f"real is one half of {real.name} against the other, so that no video is on both sides.")
@@ -196,7 +200,9 @@ def hold_out(request: Request, real: Source, size: tuple[int, int] | None) -> tu
         return open_real(request, others[0], size), real
     if len(real.videos) < MIN_TO_HALVE:
         return None, real
-    return real.subset(lambda video: half(video.key) == 1, "half"), real.subset(lambda video: half(video.key) == 0, "other half")
+    return real.subset(lambda video: half(video.key) == 1, "half"), real.subset(
+        lambda video: half(video.key) == 0, "other half"
+    )
 
 
 def half(key: str) -> int:
@@ -217,8 +223,9 @@ def open_real(request: Request, split: str | None, size: tuple[int, int] | None)
 
 def open_path(request: Request, path: str, split: str | None, size: tuple[int, int] | None) -> Source:
     """The videos at a path; what is said of arrays holds for arrays."""
-    of_arrays = {"key": request.key, "value_range": request.value_range} if Path(path).suffix in ARRAYS else {}
-    return open_source(path, split=split, size=size, kind=request.kind, **of_arrays)
+    if Path(path).suffix in ARRAYS:
+        return open_source(path, split=split, key=request.key, value_range=request.value_range)
+    return open_source(path, split=split, size=size, kind=request.kind)
 
 
 def load_model(name: str) -> Any:
@@ -260,8 +267,12 @@ def build_model(name: str) -> Generator:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"--model {name} cannot be made without arguments ({type(error).__name__}: {error}).") from error
+        raise UserError(
+            f"--model {name} cannot be made without arguments ({type(error).__name__}: {error})."
+        ) from error
     missing = [part for part in ("sample", "size", "fps", "max_frames") if not hasattr(generator, part)]
     if missing:
-        raise UserError(f"--model {name} is no generator: it has no {', '.join(missing)}. Derive it from vidbench.Generator.")
+        raise UserError(
+            f"--model {name} is no generator: it has no {', '.join(missing)}. Derive it from vidbench.Generator."
+        )
     return generator  # type: ignore[no-any-return]

@@ -1,16 +1,16 @@
 """Scoring under one protocol. Part of the stable API; in a training script:
 
-    from vidbench import Evaluator
+from vidbench import Evaluator
 
-    evaluator = Evaluator("fvd16", real="data/train", backbone="toy3d", clips=512)
-    record = evaluator.score(generator)  # or a tensor [N, 3, T, H, W], or a folder of videos
-    print(record.value, record.se)
+evaluator = Evaluator("fvd16", real="data/train", backbone="toy3d", clips=512)
+record = evaluator.score(generator)  # or a tensor [N, 3, T, H, W], or a folder of videos
+print(record.value, record.se)
 """
 
 import os
 import time
 from collections.abc import Iterable
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -178,9 +178,15 @@ class Evaluator:
         clip_bytes = 3 * clips.protocol.frames * height * width
         batch = self.batch or max(1, min(BATCH_FRAMES // clips.protocol.frames, BATCH_BYTES // clip_bytes))
         return gather(
-            clips, self.measure.statistics, self.features, label=f"{self.metric} {label}",
-            batch=batch, workers=self.workers, skip_bad=self.skip_bad, track=self.track,
-        )  # fmt: skip
+            clips,
+            self.measure.statistics,
+            self.features,
+            label=f"{self.metric} {label}",
+            batch=batch,
+            workers=self.workers,
+            skip_bad=self.skip_bad,
+            track=self.track,
+        )
 
     def _real_key(self, protocol: ClipProtocol) -> str:
         backbone = self.backbone.tensor_hash() if self.backbone is not None else None
@@ -211,9 +217,10 @@ class Evaluator:
         self, fake: Generator | Source, side: Pass, real: Pass, result: dict[str, Any], se: float | None, seconds: float
     ) -> Record:
         warnings = [*real.warnings, *side.warnings, *mismatches(self.real, fake)]
-        sides = {"fake": describe(fake, side.clips), "real": describe(self.real, real.clips)}
         if result.get("rank_deficient"):
-            warnings.append("no more clips than features, so the score is biased upwards: compare equal numbers of clips only.")
+            warnings.append(
+                "no more clips than features, so the score is biased upwards: compare equal numbers of clips only."
+            )
         backbone = self.backbone
         return Record(
             metric=self.metric,
@@ -222,12 +229,14 @@ class Evaluator:
             protocol=side.clips.protocol,
             protocol_hash=side.clips.protocol.hash,
             measure_version=self.measure.version,
-            backbone=backbone and Backbone(name=backbone.name, version=backbone.version, tensor_hash=backbone.tensor_hash()),
+            backbone=backbone
+            and Backbone(name=backbone.name, version=backbone.version, tensor_hash=backbone.tensor_hash()),
             key=self.key(fake),
             warnings=warnings,
             device=self.device,
             seconds=round(seconds, 3),
-            **sides,
+            fake=describe(fake, side.clips),
+            real=describe(self.real, real.clips),
             **result,
         )
 
@@ -245,5 +254,7 @@ def load_backbone(name: str, protocol: ClipProtocol) -> Any:
         )
     backbone = BACKBONES.load(name)().eval()
     if protocol.frames < backbone.min_frames:
-        raise UserError(f"{name} needs clips of {backbone.min_frames} frames or more; {protocol.name} has {protocol.frames}.")
+        raise UserError(
+            f"{name} needs clips of {backbone.min_frames} frames or more; {protocol.name} has {protocol.frames}."
+        )
     return backbone

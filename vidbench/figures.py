@@ -3,22 +3,23 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from .errors import UserError  # noqa: E402
-from .files import atomic_write  # noqa: E402
-from .record import Record, require_comparable  # noqa: E402
-from .tables import grouped  # noqa: E402
+from .errors import UserError
+from .files import atomic_write
+from .record import Record, require_comparable
+from .tables import grouped
 
 FORMATS = (".png", ".pdf", ".svg")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -27,7 +28,15 @@ STYLE = {
     "legend.frameon": False,
     "svg.hashsalt": "vidbench",
 }
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f5539")  # Okabe and Ito: safe for all eyes
+COLORS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#7f5539",
+)  # Okabe and Ito: safe for all eyes
 
 
 def color_drift_figure(records: Sequence[Record]) -> Figure:
@@ -41,15 +50,22 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         assert head.real_curve is not None
-        draw_curve(axes, head.real_curve.t, head.real_curve.mean, head.real_curve.std, f"real: {head.real.name}", "black", 2.2)
+        draw_curve(
+            axes, head.real_curve.t, head.real_curve.mean, head.real_curve.std, f"real: {head.real.name}", "black", 2.2
+        )
         for color, record in zip(colors(records), records, strict=True):
             assert record.curve is not None
             spread = "" if record.se is None else f" ± {record.se:.3f}"
             label = f"{record.model}  (gap {record.value:.3f}{spread})"
             draw_curve(axes, record.curve.t, record.curve.mean, record.curve.std, label, color, 1.4)
-        axes.set(xlabel="frame separation t", ylabel="colour similarity S(x, t)", xlim=(0, head.real_curve.t[-1]), ylim=(0, 1.02))
-        axes.set_title(caption(head), loc="left", fontsize=8, color="dimgray")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+        axes.set(
+            xlabel="frame separation t",
+            ylabel="colour similarity S(x, t)",
+            xlim=(0, head.real_curve.t[-1]),
+            ylim=(0, 1.02),
+        )
+        figure.suptitle(caption(head), x=0.01, ha="left", fontsize=8, color="dimgray")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
 
 
@@ -57,7 +73,10 @@ def draw_curve(
     axes: Axes, t: Sequence[int], mean: Sequence[float], std: Sequence[float], label: str, color: str, width: float
 ) -> None:
     """One curve with its band of one deviation, cut off at 0 and 1."""
-    low, high = [max(m - s, 0) for m, s in zip(mean, std, strict=True)], [min(m + s, 1) for m, s in zip(mean, std, strict=True)]
+    low, high = (
+        [max(m - s, 0) for m, s in zip(mean, std, strict=True)],
+        [min(m + s, 1) for m, s in zip(mean, std, strict=True)],
+    )
     axes.fill_between(t, low, high, color=color, alpha=0.1, linewidth=0)
     axes.plot(t, mean, color=color, label=label, linewidth=width)
 
@@ -68,9 +87,13 @@ def fvd_figure(records: Sequence[Record]) -> Figure:
     with plt.rc_context(STYLE):
         rows = [len(panel) for panel in panels]
         figure, grid = plt.subplots(
-            len(panels), 1, figsize=(6.5, 0.9 * len(panels) + 0.3 * sum(rows)), layout="constrained",
-            squeeze=False, gridspec_kw={"height_ratios": rows},
-        )  # fmt: skip
+            len(panels),
+            1,
+            figsize=(6.5, 0.9 * len(panels) + 0.3 * sum(rows)),
+            layout="constrained",
+            squeeze=False,
+            gridspec_kw={"height_ratios": rows},
+        )
         for axes, panel in zip(grid[:, 0], panels, strict=True):
             names = [record.model for record in panel]
             values = [record.value for record in panel]

@@ -55,7 +55,7 @@ class Generator(ABC):
 
     @abstractmethod
     def stream(self, seed: int) -> Iterator[Tensor]:
-        """One video as chunks float32 `[C, t, H, W]` in [-1, 1], in constant memory, for as long as the caller likes."""
+        """One video as chunks float32 `[C, t, H, W]` in [-1, 1], in constant memory, as long as the caller likes."""
 
     def sample(self, seeds: Sequence[int], num_frames: int, start: int = 0) -> Tensor:
         """Frames `start : start + num_frames` of one video a seed.
@@ -75,7 +75,9 @@ class Generator(ABC):
 
     def _cut(self, seed: int, start: int, stop: int) -> Tensor:
         if self.max_frames is not None and stop > self.max_frames:
-            raise ValueError(f"{type(self).__name__} makes videos of at most {self.max_frames} frames; {stop} were asked for")
+            raise ValueError(
+                f"{type(self).__name__} makes videos of at most {self.max_frames} frames; {stop} were asked for"
+            )
         kept, first = [], 0
         for chunk in self.stream(seed):
             kept.append(chunk[:, max(start - first, 0) : stop - first])
@@ -83,5 +85,3 @@ class Generator(ABC):
             if first >= stop:
                 break
         return torch.cat(kept, dim=1)
-
-

@@ -61,12 +61,20 @@ def inspect_source(source: Source, workers: int, track: Track) -> dict[str, Any]
         "frames": int(lengths.sum()),
     }
     if len(lengths):
-        facts["frames a video"] = {"min": int(lengths.min()), "median": float(np.median(lengths)), "max": int(lengths.max())}
+        facts["frames a video"] = {
+            "min": int(lengths.min()),
+            "median": float(np.median(lengths)),
+            "max": int(lengths.max()),
+        }
     common = {"size (height x width)": [f"{height}x{width}" for height, width in (info.size for info in infos)]}
     common |= {"frames a second": [f"{info.fps:g}" if info.fps else "not stated" for info in infos]}
     common |= {"storage": [info.codec for info in infos]}
     facts |= {what: dict(Counter(values).most_common(8)) for what, values in common.items()}
     facts["long enough for"] = {name: int((lengths >= load_protocol(name).span).sum()) for name in presets()}
-    several = [f"{source.name} mixes {len(set(values))} values of {what}." for what, values in common.items() if len(set(values)) > 1]
+    several = [
+        f"{source.name} mixes {len(set(values))} values of {what}."
+        for what, values in common.items()
+        if len(set(values)) > 1
+    ]
     facts["warnings"] = [*source.notes, *several, *watch.warnings(source.name)]
     return facts

@@ -73,16 +73,22 @@ def gather(
             done.first += items[: max(SHEET - position, 0)]
             watch.update(items)
             values = features(videos)
-            groups = torch.tensor([clips.group(position + offset) for offset in range(len(items))])
-            for group in groups.unique().tolist():
-                done.groups[group].update(values[groups == group])
+            groups = [clips.group(position + offset) for offset in range(len(items))]
+            for group in sorted(set(groups)):
+                done.groups[group].update(values[torch.tensor(groups) == group])
         position += len(items)
     if bad:
         assert isinstance(clips, StoredClips)
         return gather(
-            clips.without(bad), statistics, features,
-            batch=batch, workers=workers, skip_bad=skip_bad, track=track, label=label,
-        )  # fmt: skip
+            clips.without(bad),
+            statistics,
+            features,
+            batch=batch,
+            workers=workers,
+            skip_bad=skip_bad,
+            track=track,
+            label=label,
+        )
     if not getattr(getattr(clips, "generator", None), "is_reference", False):
         done.warnings = watch.warnings(clips.name)
     return done
@@ -120,7 +126,9 @@ def save_pass(done: Pass, path: Path) -> None:
     """Write a pass over stored clips into the cache, whole or not at all."""
     assert isinstance(done.clips, StoredClips)
     tensors = {
-        f"{k}/{key}": torch.as_tensor(value) for k, group in enumerate(done.groups) for key, value in group.state_dict().items()
+        f"{k}/{key}": torch.as_tensor(value)
+        for k, group in enumerate(done.groups)
+        for key, value in group.state_dict().items()
     }
     about = json.dumps({"bad": done.clips.bad, "warnings": done.warnings})
     atomic_write(path, save(tensors, {"pass": about}))

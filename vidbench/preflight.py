@@ -68,15 +68,16 @@ def stock(source: Source, protocol: ClipProtocol, *, cycle: bool) -> str:
 
 
 def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator | Source) -> float:
-    """How long one clip takes: reading (shared by the workers) and computing features."""
+    """How long one clip takes: reading (shared by the workers) and computing features; 0 where there can be none."""
     assert protocol.size is not None
     workers = max(evaluator.workers, 1)
     read: Callable[[], object]
-    if isinstance(side, Source):
-        videos = [video for video in indexed(side)[:64] if side.info(video).length >= protocol.span]
+    if isinstance(side, Source) or getattr(side, "is_reference", False):
+        stored = side if isinstance(side, Source) else evaluator.real
+        videos = [video for video in indexed(stored)[:64] if stored.info(video).length >= protocol.span]
         if not videos:
             return 0.0
-        read = partial(side.resized(protocol.size).read, videos[0], 0, protocol.span, protocol.stride)
+        read = partial(stored.resized(protocol.size).read, videos[0], 0, protocol.span, protocol.stride)
     else:
         read = partial(GeneratedClips("", side, protocol).sample, [0])
         workers = workers if side.in_workers else 1

@@ -171,7 +171,9 @@ def load_record(path: Path) -> Record:
     try:
         values = json.loads(path.read_text())
         if values["schema_version"] > SCHEMA:
-            raise UserError(f"{path} was written by a newer vidbench (schema {values['schema_version']}). Upgrade to read it.")
+            raise UserError(
+                f"{path} was written by a newer vidbench (schema {values['schema_version']}). Upgrade to read it."
+            )
         return Record(**values)
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{path} is not a record of vidbench ({str(error).splitlines()[0]}).") from error

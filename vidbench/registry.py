@@ -41,7 +41,7 @@ class Registry:
             taken = points.setdefault(point.name, point)
             if taken.value != point.value:
                 raise UserError(
-                    f'Two {self.kind}s are named "{point.name}": {taken.value} and {point.value}. Uninstall one of them.'
+                    f'Two {self.kind}s are named "{point.name}": {taken.value} and {point.value}. Uninstall one.'
                 )
         return points
 
@@ -60,7 +60,9 @@ class Registry:
         try:
             return self._points[name].load()
         except Exception as error:
-            raise UserError(f'The {self.kind} "{name}" ({self.describe_origin(name)}) cannot be imported: {error}.') from error
+            raise UserError(
+                f'The {self.kind} "{name}" ({self.describe_origin(name)}) cannot be imported: {error}.'
+            ) from error
 
     def describe_origin(self, name: str) -> str:
         """Which distribution brings it and where it stands in there."""

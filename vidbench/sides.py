@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -68,7 +69,7 @@ def indexed(source: Source) -> list[Video]:
     return [video for video in known if video.name not in bad]
 
 
-def commonest(source: Source, what: str) -> object:
+def commonest(source: Source, what: str) -> Any:
     """The commonest `size`, `fps` or `codec` of a source's indexed videos.
 
     Raises:
@@ -94,7 +95,9 @@ def mismatches(real: Source, fake: Generator | Source) -> list[str]:
     return [
         f"{unit} differ: real {real.name} {ours[what]}, generated {name} {theirs[what]}."
         for what, unit in facts.items()
-        if None not in (ours[what], theirs[what]) and ours[what] != theirs[what] and not {ours[what], theirs[what]} <= LOSSLESS
+        if None not in (ours[what], theirs[what])
+        and ours[what] != theirs[what]
+        and not {ours[what], theirs[what]} <= LOSSLESS
     ]
 
 
@@ -117,6 +120,6 @@ def describe(side: Generator | Source, clips: Clips) -> Side:
         kind=str(commonest(side, "codec")),
         fingerprint=side.fingerprint,
         split=side.split,
-        fps=commonest(side, "fps"),  # type: ignore[arg-type]
+        fps=commonest(side, "fps"),
         counts=counts,
     )

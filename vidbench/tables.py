@@ -30,7 +30,8 @@ def table(records: Sequence[Record]) -> Table:
     real = f"{head.real.name}{f' ({head.real.split})' if head.real.split else ''}"
     caption = (
         f"{protocol.clips} clips a side, {protocol.frames} frames, stride {protocol.stride}, {height}x{width}, seed"
-        f" {protocol.seed}; protocol {head.protocol_hash[:8]} v{protocol.version}; ± is one standard error (jackknife over videos)"
+        f" {protocol.seed}; protocol {head.protocol_hash[:8]} v{protocol.version};"
+        " ± is one standard error (jackknife over videos)"
     )
     title, metric = Text(f"{head.metric} against {real}", "bold"), Text(f"{head.metric} ↓")
     result = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
@@ -43,8 +44,9 @@ def table(records: Sequence[Record]) -> Table:
     result.add_column("clips used/asked", justify="right")
     for record in records:
         spread = "-" if record.se is None else number(record.se)
+        terms = [number(record.terms[name]) for name in names]
         counts = f"{record.fake.counts.used}/{record.fake.counts.asked}"
-        result.add_row(record.model, number(record.value), spread, *(number(record.terms[name]) for name in names), counts)
+        result.add_row(record.model, number(record.value), spread, *terms, counts)
     return result
 
 

@@ -81,4 +81,5 @@ def whole(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error}). Free some space or choose another place.") from error
+        mend = "Free some space or choose another place."
+        raise UserError(f"{path} cannot be written ({error.strerror or error}). {mend}") from error

@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.videos import SIZE, number, numbered, numbers, render
 
+from tests.videos import SIZE, number, numbered, numbers, render
 from vidbench.errors import BadVideoError
 from vidbench.sources import Source, open_source
 
@@ -31,14 +31,14 @@ KINDS = [
     ("vp9.webm", "libvpx-vp9", {"options": {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "16"}}, True),
     ("vp8.webm", "libvpx", {"options": {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "16"}}, True),
     ("mpeg4.avi", "mpeg4", {"options": KEYFRAMES}, True),
-    ("mpeg4-b-frames.avi", "mpeg4", {"options": {"g": "12", "bf": "2"}}, True),
-    ("h264-b-frames.avi", "libx264", {"options": EVERY_B_FRAME}, True),
+    ("mpeg4-b-frames.avi", "mpeg4", {"options": {"g": "12", "bf": "2"}}, False),
+    ("h264-b-frames.avi", "libx264", {"options": EVERY_B_FRAME}, False),
     ("motion-jpeg.avi", "mjpeg", {"pix_fmt": "yuvj420p"}, True),
     ("prores.mov", "prores_ks", {"pix_fmt": "yuv422p10le"}, True),
     ("rotated.mov", "libx264", {"options": KEYFRAMES, "rotation": 90}, True),
     ("windows.wmv", "wmv2", {"options": KEYFRAMES}, True),
-    ("broadcast.ts", "libx264", {"options": EVERY_B_FRAME}, True),
-    ("disc.mpg", "mpeg2video", {"options": {"g": "12", "bf": "2"}}, True),
+    ("broadcast.ts", "libx264", {"options": EVERY_B_FRAME}, False),
+    ("disc.mpg", "mpeg2video", {"options": {"g": "12", "bf": "2"}}, False),
     ("animation.gif", "gif", {"pix_fmt": "rgb8"}, False),
 ]
 
@@ -236,7 +236,7 @@ def test_a_truncated_file_is_bad(tmp_path: Path, name: str, codec: str, how: dic
 def test_a_damaged_frame_makes_only_reads_that_need_it_fail(tmp_path: Path) -> None:
     path = render(tmp_path / "scratched.avi", LENGTH, "mjpeg", pix_fmt="yuvj420p")
     with av.open(str(path)) as container:
-        damaged = [packet for packet in container.demux(video=0) if packet.pts == 20][0]
+        damaged = next(packet for packet in container.demux(video=0) if packet.pts == 20)
     content = bytearray(path.read_bytes())
     content[damaged.pos + 8 : damaged.pos + 8 + damaged.size] = bytes(damaged.size)
     path.write_bytes(content)

@@ -1,7 +1,7 @@
 """What the toys promise: see `vidbench.toys`."""
 
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 
 class Render(Protocol):
-    def __call__(self, video: str, times: NDArray[np.integer], size: tuple[int, int]) -> NDArray[np.uint8]: ...
+    def __call__(self, video: str, times: NDArray[np.integer[Any]], size: tuple[int, int]) -> NDArray[np.uint8]: ...
 
 
-TOYS: dict[str, Render] = {f"toy-{toy}": import_module(f"vidbench.toys.{toy}").render for toy in ("ride", "sky", "talk")}
+TOYS: dict[str, Render] = {
+    f"toy-{name}": import_module(f"vidbench.toys.{name}").render for name in ("ride", "sky", "talk")
+}
 SMALL = (32, 32)
 each_toy = pytest.mark.parametrize("toy", TOYS)
 sizes = st.tuples(st.integers(32, 80), st.integers(32, 80))
 
 
-def clip(toy: str, video: int, times: NDArray[np.integer], size: tuple[int, int] = SMALL) -> NDArray[np.uint8]:
+def clip(toy: str, video: int, times: NDArray[np.integer[Any]], size: tuple[int, int] = SMALL) -> NDArray[np.uint8]:
     return TOYS[toy](f"{toy}/train/{video:06d}", times, size)
 
 
@@ -29,7 +31,7 @@ def similarity(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
     level = (38 * frames.astype(np.int64) + 255) // 510
     colours = (level[0] * 20 + level[1]) * 20 + level[2]
     histograms = np.stack([np.bincount(frame.ravel(), minlength=8000) / frame.size for frame in colours])
-    return np.minimum(histograms[0], histograms).sum(axis=1)
+    return np.asarray(np.minimum(histograms[0], histograms).sum(axis=1))
 
 
 @each_toy
@@ -81,8 +83,8 @@ def test_train_and_test_are_different_videos(toy: str) -> None:
 
 
 @each_toy
-def test_the_first_2048_videos_all_differ(toy: str) -> None:
-    assert len({clip(toy, video, np.array([0])).tobytes() for video in range(2048)}) == 2048
+def test_the_first_512_videos_all_differ(toy: str) -> None:
+    assert len({clip(toy, video, np.array([0])).tobytes() for video in range(512)}) == 512
 
 
 @each_toy

@@ -11,7 +11,7 @@ import click
 Decorator = Callable[[Any], Any]
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]
     """A frame size: `64`, or height x width as in `144x256`."""
 
     name = "HxW"
@@ -26,7 +26,7 @@ class Size(click.ParamType):
         return int(parts[0]), int(parts[-1])
 
 
-class Range(click.ParamType):
+class Range(click.ParamType):  # type: ignore[type-arg]
     """The range of floating-point arrays: `0,1` or `-1,1`."""
 
     name = "LOW,HIGH"
@@ -62,26 +62,61 @@ reading_options = options(
     click.option("--kind", type=click.Choice(["videos", "images"]), help="What to read where a folder holds both."),
 )
 scoring_options = options(
-    click.option("--model", "models", multiple=True, metavar="NAME|FILE.py:CLASS", help="Score this generator; repeatable.  [default: all]"),
-    click.option("--fake", "fakes", multiple=True, metavar="PATH", help="Score these videos: a folder, zip or array file; repeatable."),
+    click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="NAME|FILE.py:CLASS",
+        help="Score this generator; repeatable.  [default: all]",
+    ),
+    click.option(
+        "--fake",
+        "fakes",
+        multiple=True,
+        metavar="PATH",
+        help="Score these videos: a folder, zip or array file; repeatable.",
+    ),
     click.option("--real", metavar="PATH", help="Real videos: a folder, zip or array file."),
     click.option("--data", metavar="NAME", help="Real videos: a data set by name.  [default: toy-ride]"),
     click.option("--split", metavar="NAME", help="Split of the real videos.  [default: train]"),
-    click.option("--clips", type=click.IntRange(min=2), metavar="N", help="Clips on either side.  [default: the data set's or metric's]"),
+    click.option(
+        "--clips",
+        type=click.IntRange(min=2),
+        metavar="N",
+        help="Clips on either side.  [default: the data set's or metric's]",
+    ),
     click.option("--size", type=Size(), help="Compare at this size.  [default: the commonest of the fake side]"),
-    click.option("--backbone", metavar="NAME", help="Network that turns clips into features.  [default: toy3d for toy sets, else i3d]"),
+    click.option(
+        "--backbone",
+        metavar="NAME",
+        help="Network that turns clips into features.  [default: toy3d for toy sets, else i3d]",
+    ),
     click.option("--skip-bad", is_flag=True, help="Leave out unreadable videos, and count them."),
-    click.option("--references/--no-references", default=True, show_default=True, help="Also score the reference generators."),
-    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one value of the protocol; repeatable."),
+    click.option(
+        "--references/--no-references", default=True, show_default=True, help="Also score the reference generators."
+    ),
+    click.option(
+        "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one value of the protocol; repeatable."
+    ),
     reading_options,
-    click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Seed of all draws.  [default: the protocol's, 0]"),
-    click.option("--device", default="cpu", show_default=True, metavar="NAME", help="Where the backbone runs (cpu, cuda, cuda:1, mps)."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of all draws.  [default: the protocol's, 0]"
+    ),
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        metavar="NAME",
+        help="Where the backbone runs (cpu, cuda, cuda:1, mps).",
+    ),
     click.option("--batch", type=click.IntRange(min=1), metavar="CLIPS", help="Clips at a time.  [default: by memory]"),
-    click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that read clips.  [default: one a core]"),
+    click.option(
+        "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that read clips.  [default: one a core]"
+    ),
     json_option,
     click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
     debug_option,
-)  # fmt: skip
+)
 
 
 def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> Any:
@@ -90,7 +125,9 @@ def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> A
     from ..evaluation import Request
 
     if values["real"] and values["data"]:
-        raise UserError(f"--real {values['real']} and --data {values['data']} both name the real videos. Give one of them.")
+        raise UserError(
+            f"--real {values['real']} and --data {values['data']} both name the real videos. Give one of them."
+        )
     passed = ("clips", "size", "backbone", "skip_bad", "seed", "device", "batch", "workers")
     return Request(
         metrics=tuple(metrics),
@@ -118,9 +155,22 @@ def say(line: str) -> None:
 def progress_bars() -> Iterator[Callable[[Iterable[Any], str, int], Iterable[Any]]]:
     """Bars on standard error (what, how far, how long still), gone when they are done."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield lambda items, label, total: progress.track(items, total=total, description=label)

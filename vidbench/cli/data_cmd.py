@@ -43,7 +43,8 @@ def inspect_command(source: str, workers: int | None, as_json: bool, dry_run: bo
 
     opening = {name: values[name] for name in ("key", "value_range", "kind")}
     opened = open_real(Request(real=source, **opening), values["split"], values["size"])
-    say(f"{opened.name}{f' ({opened.split})' if opened.split else ''}: {len(opened.videos)} videos, fingerprint {opened.fingerprint[:12]}")
+    split = f" ({opened.split})" if opened.split else ""
+    say(f"{opened.name}{split}: {len(opened.videos)} videos, fingerprint {opened.fingerprint[:12]}")
     if dry_run:
         return
     with progress_bars() as track:
@@ -63,16 +64,33 @@ def inspect_command(source: str, workers: int | None, as_json: bool, dry_run: bo
 @command.command("render")
 @click.argument("name", metavar="NAME")
 @click.argument("destination", type=click.Path(path_type=Path), metavar="DST")
-@click.option("-n", "count", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="How many videos.")
-@click.option("--frames", type=click.IntRange(min=1), default=128, show_default=True, metavar="T", help="Frames of each.")
+@click.option(
+    "-n", "count", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="How many videos."
+)
+@click.option(
+    "--frames", type=click.IntRange(min=1), default=128, show_default=True, metavar="T", help="Frames of each."
+)
 @click.option("--size", type=Size(), default=(64, 64), show_default="64", help="Their size.")
 @click.option("--split", metavar="NAME", help="Which split.  [default: train]")
-@click.option("--as", "form", type=click.Choice(["mp4", "png", "zip", "npy"]), default="mp4", show_default=True,
-              help="mp4 files to look at; frame folders, a zip of them or an array, lossless, to score.")  # fmt: skip
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["mp4", "png", "zip", "npy"]),
+    default="mp4",
+    show_default=True,
+    help="mp4 files to look at; frame folders, a zip of them or an array, lossless, to score.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and stop.")
 @debug_option
 def render(
-    name: str, destination: Path, count: int, frames: int, size: tuple[int, int], split: str | None, form: str, dry_run: bool
+    name: str,
+    destination: Path,
+    count: int,
+    frames: int,
+    size: tuple[int, int],
+    split: str | None,
+    form: str,
+    dry_run: bool,
 ) -> None:
     """Write videos of a toy data set.
 

@@ -9,10 +9,23 @@ from .common import progress_bars, request_from, say, scoring_options
 
 
 @click.command("eval")
-@click.option("--metric", "metrics", multiple=True, default=["fvd16"], show_default=True, metavar="NAME|FILE.yaml",
-              help="fvd16, fvd128, fvd128-s8, color-drift (fvd16@512 for 512 clips), or a protocol's file; repeatable.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, metavar="DIR",
-              help="Records and contact sheets go to DIR/records.")  # fmt: skip
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    default=["fvd16"],
+    show_default=True,
+    metavar="NAME|FILE.yaml",
+    help="fvd16, fvd128, fvd128-s8, color-drift (fvd16@512 for 512 clips), or a protocol's file; repeatable.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    metavar="DIR",
+    help="Records and contact sheets go to DIR/records.",
+)
 @scoring_options
 def command(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
     """Score generated videos against real ones.

@@ -8,9 +8,13 @@ import click
 from .common import progress_bars, request_from, say, scoring_options
 
 out_option = click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, metavar="FILE|DIR",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    metavar="FILE|DIR",
     help="The figure (.png, .pdf, .svg); or a folder, whose sub-folder records gets it.",
-)  # fmt: skip
+)
 
 
 @click.group("plot")
@@ -44,8 +48,15 @@ def color_drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
 
 
 @command.command("fvd")
-@click.option("--metric", "metrics", multiple=True, default=["fvd16", "fvd128"], show_default=True, metavar="NAME",
-              help="Which Fréchet distances; repeatable.")  # fmt: skip
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    default=["fvd16", "fvd128"],
+    show_default=True,
+    metavar="NAME",
+    help="Which Fréchet distances; repeatable.",
+)
 @out_option
 @scoring_options
 def fvd(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:

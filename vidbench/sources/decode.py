@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -19,12 +20,16 @@ from vidbench.sources.video import Info, Unreadable
 
 # Containers of videos. Play lists (hls, concat, dash, image2, ...) are not among them: they would read other files.
 FORMATS = "3g2,3gp,asf,avi,flv,gif,m4a,matroska,mj2,mov,mp4,mpeg,mpegts,ogg,webm"
+# Those of them that store the time stamp of every frame (others leave some to be guessed, or, as GIF, cannot seek).
+STAMPING = ("asf", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2")
 # Codecs of which each packet with a time stamp is one shown frame, so that demuxing counts frames.
 ONE_PACKET_ONE_FRAME = {"av1", "ffv1", "h264", "hevc", "huffyuv", "mjpeg", "mpeg4", "png", "prores", "rawvideo", "vp9"}
 # An MPEG-4 packet below this many bytes may be a place holder that shows nothing.
 MPEG4_PLACE_HOLDER = 16
 # How many frames probing decodes to see that the time stamps of packets are those of frames.
 HEAD = 8
+# From how many frames before the wanted ones a clip is decoded, if seeking to them did not do.
+STEPS_BACK = (0, 64)
 MAX_SIDE = 16384
 MAX_PIXELS = 2**27
 CUT_SHORT = "it is cut short: its header announces more than the file holds"
@@ -39,9 +44,13 @@ class VideoFile:
     def probe(self) -> Info:
         """Count the frames by demuxing where packets tell, else by decoding; the first ones are decoded in any case."""
         with _opened(self.path) as (container, stream):
+            packets = _packets(container, stream)
+            if _cut_short(self.path, container, stream, packets):
+                raise Unreadable(CUT_SHORT)
             codec = stream.codec_context.codec.canonical_name
             fps = float(stream.average_rate) if stream.average_rate else None
-            shown: Sequence[int | None] | None = _packet_times(self.path, container, stream, codec)
+            stamped = _stamped(container.format.name, packets)
+        shown: Sequence[int | None] | None = _packet_times(codec, packets) if stamped else None
         with _opened(self.path) as (container, stream):
             frames = container.decode(stream)
             head = list(islice(frames, HEAD))
@@ -50,17 +59,14 @@ class VideoFile:
             times = [frame.pts for frame in head]
             if shown is None or shown[:HEAD] != times:
                 shown = [*times, *(frame.pts for frame in frames)]
-        # The frames of a GIF paint over each other: they are right only when decoded from the first one on.
-        pts = None if codec == "gif" else _increasing(shown)
-        return Info(len(shown), _displayed_size(head[0]), fps, codec, pts)
+        return Info(len(shown), _displayed_size(head[0]), fps, codec, _increasing(shown) if stamped else None)
 
     def read(self, info: Info, times: np.ndarray) -> np.ndarray:
         """The frames at `times` as uint8 [3, T, H, W]: by seeking where time stamps are known, else from the start."""
-        if info.pts is not None:
-            try:
-                return self._read_from(info.pts[times[0]], info, times)
-            except Unreadable:
-                pass  # a broken seek index or an open group of pictures; from the start on all may be well
+        starts = [info.pts[max(0, times[0] - back)] for back in STEPS_BACK] if info.pts else []
+        for start in starts:
+            with suppress(Unreadable):  # the seek led too far, or into an open group of pictures
+                return self._read_from(start, info, times)
         return self._read_from(None, info, times)
 
     def _read_from(self, start: int | None, info: Info, times: np.ndarray) -> np.ndarray:
@@ -96,47 +102,69 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
                 raise Unreadable("it has no video stream")
+            if stream.codec_context is None:
+                raise Unreadable("FFmpeg has no decoder for it")
             if max(stream.width, stream.height) > MAX_SIDE:
                 raise Unreadable(f"it claims {stream.width}x{stream.height} pixels; the limit is {MAX_SIDE} a side")
             stream.codec_context.thread_count = 1
             yield container, stream
     except av.error.InvalidDataError as error:
         raise Unreadable("it is not a video, or damaged or cut short") from error
-    except av.error.FFmpegError as error:
-        raise Unreadable(f"FFmpeg says: {error.strerror}") from error
+    except (av.error.FFmpegError, IndexError) as error:  # IndexError: PyAV, where damage makes up another stream
+        raise Unreadable(f"FFmpeg says: {error}") from error
 
 
-def _packet_times(path: Path, container: InputContainer, stream: VideoStream, codec: str) -> list[int] | None:
-    """The time stamps of all shown frames in order, or None where only decoding can tell."""
-    times: list[int | None] = []
-    smallest = MPEG4_PLACE_HOLDER
+class _Packet(NamedTuple):
+    pts: int | None
+    dts: int | None
+    size: int
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> list[_Packet]:
+    """The packets of all frames that are not hidden by an edit list, in the order of the file."""
+    packets = []
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise Unreadable("it is damaged or cut short")
         if packet.size and not packet.is_discard:
-            times.append(packet.pts)
-            smallest = min(smallest, packet.size)
-    if _cut_short(path, container, stream, times):
-        raise Unreadable(CUT_SHORT)
+            packets.append(_Packet(packet.pts, packet.dts, packet.size))
+    return packets
+
+
+def _stamped(container: str, packets: list[_Packet]) -> bool:
+    """Whether a frame has the same time stamp wherever decoding starts."""
+    if container == "avi":  # stores no time stamps of reordered frames
+        return all(packet.pts == packet.dts for packet in packets)
+    return container in STAMPING
+
+
+def _packet_times(codec: str, packets: list[_Packet]) -> list[int] | None:
+    """The time stamps of all shown frames in order, or None where only decoding can tell."""
+    smallest = min((packet.size for packet in packets), default=0)
     if codec not in ONE_PACKET_ONE_FRAME or (codec == "mpeg4" and smallest < MPEG4_PLACE_HOLDER):
         return None
-    stamps = sorted(pts for pts in times if pts is not None)
-    return stamps if 0 < len(set(stamps)) == len(times) else None
+    times = _known_times(packets)
+    return times if len(set(times)) == len(packets) else None
 
 
-def _cut_short(path: Path, container: InputContainer, stream: VideoStream, times: list[int | None]) -> bool:
+def _known_times(packets: list[_Packet]) -> list[int]:
+    return sorted(packet.pts for packet in packets if packet.pts is not None)
+
+
+def _cut_short(path: Path, container: InputContainer, stream: VideoStream, packets: list[_Packet]) -> bool:
     """Whether the frames end before the header says, where the container tells (FFmpeg itself ends without a word)."""
     if container.format.name == "gif":
         return not path.read_bytes().rstrip(b"\0").endswith(b";")
     if container.format.name == "avi":
-        return len(times) < stream.frames and _riff_end(path) > path.stat().st_size
+        return len(packets) < stream.frames and _riff_end(path) > path.stat().st_size
     duration = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))  # Matroska has such a tag
-    stamps = sorted(pts for pts in times if pts is not None)
-    if not duration or not stamps or stream.time_base is None:
+    times = _known_times(packets)
+    if not duration or (packets and not times) or stream.time_base is None:
         return False
     hours, minutes, seconds = map(float, duration.groups())
-    longest = max((b - a for a, b in pairwise(stamps)), default=0)
-    return (stamps[-1] + 2 * longest) * stream.time_base < 3600 * hours + 60 * minutes + seconds
+    longest = max((b - a for a, b in pairwise(times)), default=0)
+    end = times[-1] + 2 * longest if times else 0
+    return end * stream.time_base < 3600 * hours + 60 * minutes + seconds
 
 
 def _riff_end(path: Path) -> int:

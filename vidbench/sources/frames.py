@@ -9,7 +9,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vidbench.sources.decode import MAX_SIDE
 from vidbench.sources.video import Info, Unreadable
@@ -48,7 +48,9 @@ class Frames(ABC):
     def _opened(self, name: str) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(self.load(name)))
-        except Exception as error:  # whatever a damaged file or archive makes Pillow or zipfile raise
+        except UnidentifiedImageError as error:
+            raise Unreadable(f"frame {name}: it is not an image, or damaged") from error
+        except Exception as error:  # whatever else a damaged file or archive makes Pillow or zipfile raise
             raise Unreadable(f"frame {name}: {_first_line(error)}") from error
         if max(image.size) > MAX_SIDE:
             raise Unreadable(f"frame {name} claims {image.width}x{image.height} pixels; the limit is {MAX_SIDE} a side")

@@ -69,7 +69,8 @@ def open_source(
 def _open_folder(root: Path, split: str | None, size: tuple[int, int] | None, kind: Kind | None) -> Source:
     splits = _splits(root)
     if split and split not in splits:
-        raise UserError(f"{root} has no split {split!r} (splits: {', '.join(splits) or 'none'}); choose with --split.")
+        mend = f"choose one of {', '.join(splits)}" if splits else "leave --split away"
+        raise UserError(f"{root} has no split {split!r}; {mend}.")
     if split or len(splits) > 1:
         split = split or "train"
         if split not in splits:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 IMAGES = (".avif", ".bmp", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp")
 VIDEOS = (".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
@@ -22,7 +22,7 @@ def skipped(part: str) -> bool:
 
 def natural_key(path: str) -> list[tuple[list[tuple[int, str]], str]]:
     """Sort key of a posix path: part by part, digits compared as numbers, ties by plain string."""
-    return [(_numbered(part), part) for part in PurePosixPath(path).parts]
+    return [(_numbered(part), part) for part in path.split("/")]
 
 
 def _numbered(part: str) -> list[tuple[int, str]]:
@@ -34,7 +34,7 @@ def _numbered(part: str) -> list[tuple[int, str]]:
 def order_notes(listings: Iterable[Sequence[str]]) -> list[str]:
     """One remark if plain string order (part by part) would order any of these naturally sorted listings otherwise."""
     for before, after in (pair for names in listings for pair in pairwise(names)):
-        if PurePosixPath(before).parts > PurePosixPath(after).parts:
+        if before.split("/") > after.split("/"):
             return [f"Digits count as numbers ({before} comes before {after}); plain string order would differ."]
     return []
 

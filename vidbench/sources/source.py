@@ -152,7 +152,7 @@ class Source:
             frames = video.medium.read(info, np.arange(t0, t1, stride))
         except (Unreadable, OSError) as error:
             raise BadVideoError(video.name, _reason(error)) from error
-        return crop_and_resize(frames, self._size) if self._size else frames
+        return np.ascontiguousarray(crop_and_resize(frames, self._size) if self._size else frames)
 
     def subset(self, keep: Callable[[Video], bool], label: str) -> "Source":
         """Another source with only the videos for which `keep` holds; `label` says which these are."""

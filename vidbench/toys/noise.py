@@ -18,7 +18,7 @@ Doubles = NDArray[np.floating[Any]]  # float64: one number a frame, a row or a v
 
 _NOWHERE = np.zeros((1, 1))
 _TAPS = np.arange(-1, 3)
-_CHUNK = 64 * 1024  # pixels painted at a time: the working set stays in the cache
+_CHUNK = 32 * 1024  # pixels painted at a time: they stay in the cache
 
 
 class Dice:
@@ -63,7 +63,8 @@ def curve(seed: int, x: Doubles) -> Doubles:
     f = x - cell
     g = 1 - f
     a, b, c, d = hashed(seed, cell + _TAPS.reshape(4, *(1,) * x.ndim)).astype(np.float64)
-    return (g * g * g * a + (4 - 3 * f * f * (2 - f)) * b + (4 - 3 * g * g * (2 - g)) * c + f * f * f * d) / 6
+    total: Doubles = g * g * g * a + (4 - 3 * f * f * (2 - f)) * b + (4 - 3 * g * g * (2 - g)) * c + f * f * f * d
+    return total / 6
 
 
 def row_noise(seed: int, y: Doubles, x: Floats, reach: int, origin: Doubles = _NOWHERE) -> Floats:
@@ -88,8 +89,9 @@ def row_noise(seed: int, y: Doubles, x: Floats, reach: int, origin: Doubles = _N
     ease = _ease(x - left)
     start = np.arange(y.size, dtype=np.int64).reshape(*y.shape, 1) * lattice.shape[-1] + reach
     index = left.astype(np.int64) + start
-    value = lattice.take(index)
-    return value + ease * (lattice.take(index + 1) - value)
+    value: Floats = lattice.take(index)
+    value += ease * (lattice.take(index + 1) - value)
+    return value
 
 
 def _ease(f: Floats) -> Floats:
@@ -129,9 +131,3 @@ def in_chunks(
         rgb += 0.5
         out[:, i : i + step] = np.clip(rgb, 0, 255, out=rgb)
     return out
-
-
-def dice(video: str, count: int) -> tuple[list[float], list[int]]:
-    """Temporary."""
-    d = Dice(video)
-    return [d.between(0, 1) for _ in range(count)], d.seeds

@@ -35,7 +35,7 @@ _COUNTRIES = palette(  # colours in the order above; bright countries first, dar
     "5c646e acb0b2 5c6244 705c50 505256 44503a 626a72",  # moor
     "c4684e ffc486 983c26 c05c36 70524a 624a28 84342e",  # canyon
 )
-_THINGS = np.array(  # roundness, half width, height of the crown's middle, its extent up and down, half width of the stem
+_THINGS = np.array(  # roundness, half width, height of the crown's middle, its extent up, down, half width of the stem
     [
         (1.0, 1.7, 2.7, 1.6, 1.5, 0.24),  # broad tree
         (1.0, 0.8, 3.2, 2.4, 2.6, 0.15),  # poplar
@@ -87,10 +87,10 @@ class _World:
         borders, where = np.unique(np.floor(f), return_inverse=True)
         borders = np.concatenate([borders, borders + 1])
         tint = hashed(self.seeds[3], borders, np.arange(7)[:, None, None], np.arange(4)[:, None])
-        colours = _COUNTRIES[self.country(borders)].transpose(1, 2, 0) * (0.85 + 0.2 * tint[:1, 3:] + 0.15 * tint[:, :3])
-        here, there = np.split(colours, 2, axis=2)
+        light = 0.85 + 0.2 * tint[:1, 3:] + 0.15 * tint[:, :3]
+        here, there = np.split(_COUNTRIES[self.country(borders)].transpose(1, 2, 0) * light, 2, axis=2)
         mixed = here[..., where] + (f - np.floor(f)) * (there - here)[..., where]
-        return mixed.reshape(7, 3, *s.shape).astype(np.float32)
+        return np.asarray(mixed, np.float32).reshape(7, 3, *s.shape)
 
     def clear(self, z: Doubles) -> Floats:
         """Share of its colour that a thing at depth z [T, R] keeps in the haze, [T, R, 1]."""
@@ -109,6 +109,7 @@ class _View:
         self.horizon = 0.375 + 0.045 * curve(world.seeds[4], t / 40) + 0.005 * curve(world.seeds[5], t / 3)  # [T, 1]
         self.v = (np.arange(self.height) + 0.5) / self.height  # [H]
         self.u = ((np.arange(width) + 0.5 - width / 2) / self.height).astype(np.float32)  # [W]
+        self.sky = int(_HORIZON[1] * self.height) + 2  # no row from here on shows sky
         self.far = world.colours(self.s + 40)[..., None]  # [7, 3, T, 1, 1]
 
     def across(self, world: _World, z: Doubles) -> Floats:
@@ -138,12 +139,11 @@ def _frames(world: _World, size: tuple[int, int], t: Doubles) -> Floats:
 
 
 def _sky(rgb: Floats, world: _World, view: _View) -> None:
-    rows = int(_HORIZON[1] * view.height) + 2
+    rows = view.sky
     haze, above = view.far[_HAZE], view.horizon - view.v[:rows]
     up = single(np.clip(above / view.horizon, 0, 1))
     sky = rgb[:, :, :rows]
     sky[:] = haze + up * (2 - up) * (view.far[_SKY] - haze)
-    rgb[:, :, rows:] = haze
 
     direction = view.u / _FOCAL + single(view.heading)  # [T, 1, W]
     depth = 0.5 / (up + 0.12)
@@ -169,9 +169,10 @@ def _ground(rgb: Floats, world: _World, view: _View) -> None:
 
     patches = np.clip(row_noise(world.seeds[9], place / 9, x * (1 / 7), 10) * 2 - 0.5, 0, 1)
     land = colours[_FIELD] + patches * (colours[_STRIPE] - colours[_FIELD])
+    length = z * z / (_FOCAL * world.eye * view.height)  # metres from one row of pixels to the next
     for i, cell in enumerate([1.2, 0.3]):
-        clear = np.clip(sharp * (cell / 3) - 0.6, 0, 0.4)
-        near = int((clear == 0).all(axis=(0, 2)).sum())  # the first row in which the cells are larger than pixels
+        clear = single(np.clip(0.6 - 0.6 * length / cell, 0, 0.4))
+        near = int((clear == 0).all(axis=(0, 2)).sum())  # the first row of pixels finer than the cells
         grain = row_noise(world.seeds[10 + i], place[:, near:] / cell, x[:, near:] * (1 / cell), 14)
         land[:, :, near:] *= 1 + clear[:, near:] * (grain - 0.5)
 
@@ -179,13 +180,14 @@ def _ground(rgb: Floats, world: _World, view: _View) -> None:
     paint(land, np.clip((world.half_road - x) * sharp + 0.5, 0, 1), colours[_ROAD])
     edges = np.clip((0.07 - np.abs(x - 0.88 * world.half_road)) * sharp + 0.5, 0, 1)
     middle = np.clip((0.07 - x) * sharp + 0.5, 0, 1)
-    coarse = z * z / (_FOCAL * world.eye * view.height) / 6  # height of a pixel, in periods of the dashes
-    dashes = np.clip((0.2 - np.abs(place / 6 - np.floor(place / 6) - 0.5)) / coarse + 0.5, 0, 1)
-    lines = edges + middle * single(dashes * np.clip(1.2 - coarse, 0, 1))
+    dashes = np.clip((1.2 - np.abs(place - 6 * np.floor(place / 6) - 3)) / length + 0.5, 0, 1)
+    lines = edges + middle * single(dashes * np.clip(1.2 - length / 6, 0, 1))
     paint(land, lines * np.clip(0.16 * world.lines * sharp, 0, 0.8 * world.lines), 235)
 
     paint(land, 1 - world.clear(z), view.far[_HAZE])
-    paint(rgb[:, :, first:], single(np.clip(below * view.height + 0.5, 0, 1)), land)
+    both = view.sky - first
+    rgb[:, :, view.sky :] = land[:, :, both:]
+    paint(rgb[:, :, first : view.sky], single(np.clip(below[:, :both] * view.height + 0.5, 0, 1)), land[:, :, :both])
 
 
 def _things(rgb: Floats, world: _World, view: _View) -> None:
@@ -222,7 +224,9 @@ def _things(rgb: Floats, world: _World, view: _View) -> None:
 def _raise(
     rgb: Floats, world: _World, view: _View, z: Doubles, bottom: Floats, top: Floats, cover: Floats, colour: Floats
 ) -> None:
-    """Paint a thing at depths z [T] between two heights, as thickly as `cover` says; these are [T, W], `colour` [3, T, W]."""
+    """Paint what stands at depths z [T] between the heights `bottom` and `top` [T, W], in `colour` [3, T, W]."""
+    if not cover.any():
+        return
     scale = (_FOCAL / z)[:, None]
     first = int(((view.horizon + (world.eye - top.max()) * scale) * view.height).min()) - 1
     last = int(((view.horizon + (world.eye - bottom.min()) * scale) * view.height).max()) + 2

@@ -5,30 +5,26 @@ pace of its own: so their shapes change as they travel. Image coordinates are in
 """
 
 from functools import partial
-
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidbench.toys.noise import Doubles, Floats, curve, dice, hashed, in_chunks, paint, row_noise, single
+from vidbench.toys.noise import Dice, Doubles, Floats, curve, hashed, in_chunks, paint, palette, row_noise, single
 
 VERSION = 1
 
 _OCTAVES = 7
 _ZENITH, _HORIZON, _LIT, _SHADE, _LAND = range(5)
-_HOURS = np.array(  # colours in the order above
-    [
-        [(48, 108, 200), (168, 208, 240), (255, 255, 255), (150, 166, 188), (38, 58, 44)],  # noon
-        [(28, 84, 168), (120, 190, 232), (252, 252, 250), (126, 150, 182), (54, 66, 40)],  # deep blue
-        [(74, 92, 160), (255, 190, 120), (255, 224, 186), (150, 104, 122), (44, 36, 48)],  # evening
-        [(40, 34, 92), (240, 104, 74), (255, 150, 104), (92, 52, 98), (20, 16, 28)],  # afterglow
-        [(116, 158, 208), (255, 220, 206), (255, 238, 226), (172, 164, 192), (66, 70, 82)],  # morning
-        [(112, 124, 138), (190, 198, 204), (226, 228, 230), (92, 100, 112), (46, 52, 54)],  # overcast
-        [(60, 70, 78), (150, 158, 140), (178, 182, 176), (44, 52, 62), (24, 30, 28)],  # storm
-        [(6, 10, 34), (34, 48, 92), (84, 96, 136), (20, 24, 50), (6, 8, 16)],  # moonlight
-    ],
-    np.float64,
+_HOURS = palette(  # colours in the order above
+    "306cc8 a8d0f0 ffffff 96a6bc 263a2c",  # noon
+    "1c54a8 78bee8 fcfcfa 7e96b6 364228",  # deep blue
+    "4a5ca0 ffbe78 ffe0ba 96687a 2c2430",  # evening
+    "28225c f0684a ff9668 5c3462 14101c",  # afterglow
+    "749ed0 ffdcce ffeee2 aca4c0 424652",  # morning
+    "707c8a bec6cc e2e4e6 5c6470 2e3436",  # overcast
+    "3c464e 969e8c b2b6b0 2c343e 181e1c",  # storm
+    "060a22 22305c 546088 141832 060810",  # moonlight
 )
 
 
@@ -36,43 +32,49 @@ class _Place:
     """What makes one video itself, and all of the picture that does not change."""
 
     def __init__(self, video: str, size: tuple[int, int]) -> None:
-        numbers, self.seeds = dice(video, 16)
+        dice = Dice(video)
+        self.seeds = dice.seeds
         self.height, width = size
         self.v = (np.arange(self.height) + 0.5) / self.height  # [H]
         self.u = ((np.arange(width) + 0.5 - width / 2) / self.height).astype(np.float32)  # [W]
-        self.ground = 0.8 + 0.14 * numbers[0]  # height of the horizon, counted from above
-        self.depth = (0.45 + 0.25 * numbers[1]) / (np.maximum(self.ground - self.v, 0) + 0.16)  # [H], of the ceiling
-        self.cell = 0.5 + 0.6 * numbers[2]  # size of the largest clouds
-        self.crisp = 2.5 + 4 * numbers[3] * numbers[3]
-        self.cover = 0.25 + 0.5 * numbers[4]
-        self.wind = (0.004 + 0.012 * numbers[5]) * (1 if numbers[6] < 0.5 else -1)  # sideways, ceiling units a frame
-        self.approach = 0.008 * (numbers[7] - 0.3)  # towards the camera
-        self.start = 1e4 * numbers[8]
-        sun = (numbers[9] - 0.5) * width / self.height, 0.15 + 0.6 * numbers[10]
-        away = (self.u - (sun[0])) ** 2 + ((self.v - sun[1]) ** 2).astype(np.float32)[:, None] + (1e-6)
-        glow = (0.02 + 0.05 * numbers[11])
-        self.glow = np.clip(glow * glow / away, 0, 1) + (1 - np.clip(glow * glow / away, 0, 1)) * glow / (glow + away) * 0.6
-        self.land = [self._ridge(i, relief) for i, relief in enumerate([0.14 * numbers[12], 0.06 * numbers[13]])]
+        self.ground = dice.between(0.8, 0.94)  # height of the horizon, counted from above
+        self.depth = dice.between(0.45, 0.7) / (np.maximum(self.ground - self.v, 0) + 0.16)  # [H], of the ceiling
+        self.cell = dice.between(0.5, 1.1)  # size of the largest clouds
+        self.crisp = dice.between(2.5, 5)  # how sharp their edges are
+        self.cover = dice.between(-0.25, 0.25)  # 0 means that half the sky is covered
+        self.wind = dice.between(0.004, 0.016) * (1 if dice.chance(0.5) else -1)  # sideways, ceiling units a frame
+        self.approach = dice.between(-0.0025, 0.0055)  # towards the camera
+        self.hour = dice.between(0, 1e4)
+        across = width / self.height
+        self.sun = self._sun(dice.between(-0.5, 0.5) * across, dice.between(0.1, 0.7), dice.between(0.02, 0.07))
+        self.land = [self._ridge(0, dice.between(0, 0.14)), self._ridge(1, dice.between(0, 0.06))]
+
+    def _sun(self, u: float, v: float, size: float) -> Floats:
+        """The disc and the glow around it, in 0..1, [H, W]."""
+        away = (self.u - u) ** 2 + single((self.v - v) ** 2)  # squared distance
+        disc = np.clip(size * size / np.maximum(away, 1e-6), 0, 1)
+        return disc + (1 - disc) * 0.6 * size / (size + away)
 
     def _ridge(self, i: int, relief: float) -> tuple[Floats, Floats]:
         """The farther (0) or nearer (1) ridge: how far it covers each pixel, how much light of the sky lies on it."""
         x, y = self.u[None, None] * (3 + 3 * i), np.array([[0.5]])
-        peaks = sum(row_noise(self.seeds[11 + i], y, x * 3**k, 16 * 3**k) * 0.4**k for k in range(4))[0]
-        top = (self.ground + 0.05 * i - 0.01) - relief * peaks
-        below = self.v[:, None].astype(np.float32) - top
-        rough = row_noise(self.seeds[13 + i], 30 * self.depth[None] * self.v, x * 8, 64)[0]
-        light = (0.5 - 0.45 * i) + 0.14 * (rough - 0.5) * np.clip(12 * below, 0, 1)
+        top = np.full_like(self.u, self.ground + 0.05 * i - 0.01)
+        for k in range(4):
+            top -= relief * 0.4**k * row_noise(self.seeds[11 + i], y, x * 3**k, 16 * 3**k)[0, 0]
+        below = single(self.v) - top  # [H, W]
+        rough = row_noise(self.seeds[13 + i], 30 * (self.depth * self.v)[None], x * 8, 64)[0]
+        light = 0.5 - 0.45 * i + 0.14 * (rough - 0.5) * np.clip(12 * below, 0, 1)
         return np.clip(below * self.height + 0.5, 0, 1), np.clip(light, 0, 1)
 
     def colours(self, t: Doubles) -> Floats:
         """Colours [5, 3, T, 1, 1] of the hour: each blends into the next."""
-        hour = self.start + t / 2500
+        hour = self.hour + t / 2500
         f = hour - np.floor(hour)
         choice = hashed(self.seeds[0], np.stack([np.floor(hour), np.floor(hour) + 1])) * len(_HOURS)
         tint = 0.95 + 0.1 * hashed(self.seeds[1], np.arange(5)[:, None], np.arange(3))
         now, later = _HOURS[choice.astype(np.int64)] * tint  # [T, 5, 3]
-        mixed = now + f[:, None, None] * (later - now)
-        return np.clip(mixed, 0, 255).astype(np.float32).transpose(1, 2, 0)[..., None, None]
+        mixed = np.asarray(now + f[:, None, None] * (later - now), np.float32)
+        return np.clip(mixed, 0, 255).transpose(1, 2, 0)[..., None, None]
 
 
 def render(video: str, times: NDArray[np.integer[Any]], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -89,34 +91,31 @@ def render(video: str, times: NDArray[np.integer[Any]], size: tuple[int, int]) -
 def _frames(place: _Place, t: Doubles) -> Floats:
     colours = place.colours(t)
     low = single(np.clip(place.v / place.ground, 0, 1))
-    rgb = colours[_ZENITH] + low * low * (colours[_HORIZON] - colours[_ZENITH])
-    rgb = np.broadcast_to(rgb, (3, len(t), place.height, len(place.u))).copy()
-    paint(rgb, place.glow, colours[_LIT])
-    _clouds(rgb, place, colours, t)
-    for cover, fade in place.land:
-        paint(rgb, cover, fade * colours[_HORIZON] + (1 - fade) * colours[_LAND])
+    rgb = np.empty((3, len(t), place.height, len(place.u)), np.float32)
+    rgb[:] = colours[_ZENITH] + low * low * (colours[_HORIZON] - colours[_ZENITH])
+    paint(rgb, place.sun, colours[_LIT])
+    _clouds(rgb, place, colours, t[:, None])
+    for cover, light in place.land:
+        paint(rgb, cover, colours[_LAND] + light * (colours[_HORIZON] - colours[_LAND]))
     return rgb
 
 
 def _clouds(rgb: Floats, place: _Place, colours: Floats, t: Doubles) -> None:
-    t = t[:, None]
-    x = place.u * single(place.depth)  # [H, W]
-    pixel = place.depth * place.depth / place.height  # [H], footprint on the ceiling
-    total = 0
+    x = place.u * single(place.depth)  # [H, W], on the ceiling
+    pixel = place.depth * place.depth / place.height  # [H], length of a pixel's footprint there
+    thick = np.zeros(rgb.shape[1:], np.float32)
     for i in range(_OCTAVES):
         pitch = 2.1**i / place.cell  # cells a unit
-        clear = np.clip(1.6 - 2.5 * pixel * pitch, 0, 1)
+        clear = np.clip(1.6 - 2.5 * pixel * pitch, 0, 1) * 0.56**i
         if not clear.any():
             break
-        pace = 1 + 0.5 * (i - 1) / (i + 2)
-        y = (place.depth + place.approach * pace * t) * pitch
+        way = t * (1 + 0.5 * (i - 1) / (i + 2))
+        y = (place.depth + place.approach * way) * pitch
         reach = int(np.abs(x).max() * pitch) + 2
-        octave = row_noise(place.seeds[2 + i], y, x * pitch, reach, place.wind * pace * t * pitch)
-        total = total + (octave - 0.5) * single(clear * 0.56**i)
-    cover = place.cover + 0.3 * (curve(place.seeds[10], t / 250) - 0.5)
-    thick = total * place.crisp + single(place.crisp * (cover - 0.5))
+        octave = row_noise(place.seeds[2 + i], y, x * pitch, reach, place.wind * way * pitch)
+        thick += (octave - 0.5) * single(clear * place.crisp)
+    thick += single(place.crisp * (place.cover + 0.3 * (curve(place.seeds[10], t / 250) - 0.5)))
     body = np.clip(thick + 0.3, 0, 1)
-    near = single(np.clip((place.ground - place.v) * 8 + 0.25, 0, 1))
-    thick = np.maximum(thick, 0)
-    lit = colours[_LIT] + thick / (thick + 0.6) * (colours[_SHADE] - colours[_LIT])
-    paint(rgb, body * (2 - body) * near, lit)
+    body *= (2 - body) * single(np.clip((place.ground - place.v) * 8 + 0.25, 0, 1))
+    thick = np.maximum(thick, 0) ** 2
+    paint(rgb, body, colours[_LIT] + thick / (thick + 0.7) * (colours[_SHADE] - colours[_LIT]))

@@ -1,0 +1,78 @@
+"""Help that promises what the code does not do is a bug: every example of every help page is run."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from tests.e2e.running import Run
+from vidbench.cli import cli
+
+
+def pages(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    yield " ".join(path), command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from pages(inner, (*path, name))
+
+
+PAGES = dict(pages(cli))
+EXAMPLES = sorted(
+    {
+        line.strip()
+        for page in PAGES.values()
+        for line in (page.help or "").splitlines()
+        if re.match(r"\s*vidbench ", line)
+    }
+)
+
+
+@pytest.mark.parametrize("path", [path for path, page in PAGES.items()])
+def test_every_help_page_says_what_it_does_and_shows_examples(path: str) -> None:
+    page = PAGES[path]
+    assert page.help and "vidbench" in page.help
+    if not isinstance(page, click.Group):
+        assert all(parameter.help for parameter in page.params if isinstance(parameter, click.Option))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_runs(example: str, run: Run) -> None:
+    for folder in ("samples", "data"):
+        run("data", "render", "toy-talk", folder, "-n", "24", "--frames", "16", "--size", "8", "--as", "png")
+    with open("my_model.py", "w") as file:
+        file.write(
+            "import torch, vidbench\n"
+            "class MyModel(vidbench.Generator):\n"
+            "    size, fps = (16, 16), 25.0\n"
+            "    def stream(self, seed):\n"
+            "        while True:\n"
+            "            yield torch.rand(3, 8, 16, 16, generator=torch.Generator().manual_seed(seed)) * 2 - 1\n"
+        )
+    words = example.split()[1:]
+    wants_data = words[0] in ("eval", "plot") or words[:2] in (["data", "inspect"], ["data", "render"])
+    run(*words, *(["--dry-run"] if wants_data and "--dry-run" not in words else []))
+
+
+def test_an_unknown_verb_is_answered_with_the_nearest(run: Run) -> None:
+    assert "Did you mean eval?" in run("evil", code=2).output
+
+
+def test_help_comes_in_under_half_a_second() -> None:
+    command = [sys.executable, "-m", "vidbench", "--help"]
+    subprocess.run(command, check=True, capture_output=True)
+    began = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    assert time.monotonic() - began < 0.5
+
+
+def test_help_imports_neither_torch_nor_numpy() -> None:
+    script = "import sys; from vidbench.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "numpy", "matplotlib", "pydantic", "rich"} & set(modules)
