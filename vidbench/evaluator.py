@@ -171,7 +171,11 @@ class Evaluator:
 
     def features(self, videos: torch.Tensor) -> torch.Tensor:
         """What the statistics take of clips uint8 `[N, 3, T, H, W]`: features `[N, d]`, or the clips themselves."""
-        return videos if self.backbone is None else self.backbone(videos.to(self.device)).cpu()
+        if self.backbone is None:
+            return videos
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            features: torch.Tensor = self.backbone(videos.to(self.device)).cpu()
+        return features
 
     def _gather(self, clips: Clips, label: str) -> Pass:
         height, width = clips.protocol.size or (1, 1)

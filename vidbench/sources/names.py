@@ -1,5 +1,6 @@
 """Which files count, and in which order."""
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ def natural_key(path: str) -> list[tuple[list[tuple[int, str]], str]]:
     return [(_numbered(part), part) for part in path.split("/")]
 
 
+@functools.lru_cache(maxsize=2**16)  # videos share the names of their frames
 def _numbered(part: str) -> list[tuple[int, str]]:
     """Text and numbers in turn; of two numbers the one with more digits is larger, leading zeros apart."""
     numbers = ((piece, piece.lstrip("0")) for piece in re.split("([0-9]+)", part))
