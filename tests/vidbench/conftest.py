@@ -33,7 +33,7 @@ def make_record() -> Callable[..., Record]:
     """Makes a record of `fvd16@512[toy3d]`, with whatever is said otherwise; `protocol` changes single fields."""
 
     def make(protocol: dict[str, Any] | None = None, **values: Any) -> Record:
-        resolved = load_protocol("fvd16@512").resolved(size=(32, 32), **(protocol or {}))
+        resolved = load_protocol("fvd16@512").resolved(**{"size": (32, 32), **(protocol or {})})
         counts = Counts(asked=512, available=100, used=512)
         standard: dict[str, Any] = {
             "metric": "fvd16@512[toy3d]",

@@ -1,0 +1,343 @@
+"""The evaluator: what it takes, what it gives, and what it does not compute twice."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from vidbench import Evaluator
+from vidbench.clips import quantise
+from vidbench.draws import draw_seed
+from vidbench.errors import BadVideoError, UserError
+from vidbench.generator import Generator
+from vidbench.passes import SHEET
+from vidbench.protocol import load_protocol
+from vidbench.record import load_record
+from vidbench.sources import Info, Source, Unreadable, Video, source_from_array
+
+CLIPS = 24
+
+
+class Player(Generator):
+    """Plays videos uint8 [N, T, H, W, 3]: clip i of a score is video i."""
+
+    fps = 25.0
+
+    def __init__(self, videos):
+        self.videos = videos
+        self.max_frames, self.size = videos.shape[1], videos.shape[2:4]
+        self.numbers = {draw_seed(0, "clip", i): i for i in range(len(videos))}
+
+    def stream(self, seed):
+        yield torch.from_numpy(self.videos[self.numbers[seed]]).movedim(-1, 0).float() / 127.5 - 1
+
+
+def as_tensor(videos):
+    """[N, T, H, W, 3] -> [N, 3, T, H, W]."""
+    return torch.from_numpy(videos).movedim(-1, 1)
+
+
+def judge(real, clips=CLIPS, **options):
+    options = {"backbone": "toy3d", "workers": 0, **options}
+    return Evaluator("fvd16", real, clips=clips, **options)
+
+
+@pytest.fixture(scope="module")
+def real(moving):
+    return source_from_array("real", moving(CLIPS, 20, seed=1))
+
+
+@pytest.fixture(scope="module")
+def made(moving):
+    """Videos of the same kind as the real ones, just as long as the clips."""
+    return moving(CLIPS, 16, seed=2)
+
+
+# What it takes
+
+
+def test_the_same_videos_score_zero(real):
+    record = judge(real).score(source_from_array("copy", np.stack([video.medium.frames for video in real.videos])))
+    assert record.value == pytest.approx(0, abs=1e-6)
+    assert record.terms["mean"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_tensor_a_source_a_generator_and_a_file_of_the_same_videos_score_the_same(real, made, tmp_path):
+    np.save(tmp_path / "made.npy", made)
+    as_floats = as_tensor(made).float() / 127.5 - 1
+    source = source_from_array("made", made)
+    forms = [as_tensor(made), as_floats, source, Player(made), tmp_path / "made.npy", str(tmp_path / "made.npy")]
+    values = [judge(real).score(form).value for form in forms]
+    assert values == pytest.approx([values[0]] * len(forms), rel=1e-6)
+    assert values[0] > 0
+
+
+def test_a_tensor_of_another_shape_is_refused_with_its_shape(real):
+    with pytest.raises(UserError, match=r"\[N, 3, T, H, W\]; this one has shape \[24, 16, 16, 16, 3\]"):
+        judge(real).score(torch.zeros(24, 16, 16, 16, 3))
+
+
+def test_a_tensor_of_whole_numbers_that_are_no_bytes_is_refused(real, made):
+    with pytest.raises(UserError, match="int64"):
+        judge(real).score(as_tensor(made).long())
+
+
+def test_a_tensor_that_is_not_finite_is_refused(real, made):
+    videos = as_tensor(made).float() / 127.5 - 1
+    videos[3, 0, 5, 2, 2] = float("nan")
+    with pytest.raises(UserError, match="not finite"):
+        judge(real).score(videos)
+
+
+def test_a_path_without_videos_is_refused(real, tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        judge(real).score(tmp_path / "none")
+
+
+def test_fewer_videos_than_clips_are_refused_with_the_number_there_is(real, made):
+    with pytest.raises(UserError, match=r"20 can be used, and fvd16@24 needs 24 videos.*--clips 20"):
+        judge(real).score(as_tensor(made[:20]))
+
+
+def test_clips_that_are_too_short_for_the_backbone_are_refused_with_both_numbers(real):
+    brief = load_protocol("fvd16").model_copy(update={"frames": 8})
+    with pytest.raises(UserError, match="toy3d needs clips of 9 frames or more; fvd16 has 8"):
+        Evaluator(brief, real, backbone="toy3d")
+
+
+def test_the_default_backbone_of_a_user_s_videos_is_missing_and_the_error_names_the_one_there_is(real):
+    with pytest.raises(UserError, match="--backbone toy3d"):
+        Evaluator("fvd16", real)
+
+
+def test_an_unknown_backbone_is_answered_with_all(real):
+    with pytest.raises(UserError, match=r'No backbone named "toy4d"\. Did you mean toy3d'):
+        judge(real, backbone="toy4d")
+
+
+# What it gives
+
+
+def test_a_blurred_copy_scores_worse_than_a_sharp_one(real, made):
+    blurred = sum(np.roll(made.astype(float), (dy, dx), (2, 3)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)) / 9
+    sharp, soft = (judge(real).score(as_tensor(videos)) for videos in (made, blurred.round().astype(np.uint8)))
+    assert soft.value > 2 * sharp.value
+
+
+def test_a_frozen_copy_scores_worse_than_a_moving_one(real, made):
+    frozen = np.repeat(made[:, :1], 16, axis=1)
+    moves, stands = (judge(real).score(as_tensor(videos)) for videos in (made, frozen))
+    assert stands.value > 2 * moves.value
+
+
+def test_the_size_of_a_batch_is_within_rounding(real, made):
+    # float32 features are summed in another order in batches of another size
+    small, large = (judge(real, batch=batch).score(as_tensor(made)).value for batch in (4, 16))
+    assert small == pytest.approx(large, rel=1e-4)
+
+
+def test_the_number_of_workers_changes_nothing(real, made):
+    alone, three = (judge(real, workers=workers).score(source_from_array("made", made)) for workers in (0, 1))
+    assert (alone.value, alone.se, alone.key) == (three.value, three.se, three.key)
+
+
+def test_a_score_is_the_same_every_time(real, made, own_cache):
+    first, again = (judge(real).score(source_from_array("made", made)) for _ in range(2))
+    [statistics] = own_cache.glob("statistics/*")
+    statistics.unlink()
+    fresh = judge(real).score(source_from_array("made", made))
+    for record in (again, fresh):
+        assert (record.value, record.se, record.terms, record.key) == (first.value, first.se, first.terms, first.key)
+
+
+def test_another_seed_is_another_score_under_another_protocol(real, made):
+    first, other = (judge(real, seed=seed).score(source_from_array("made", made)) for seed in (0, 1))
+    assert first.protocol_hash != other.protocol_hash
+    assert first.value != other.value
+    assert other.protocol.seed == 1
+
+
+def test_other_videos_have_another_key(real, made, moving):
+    evaluator = judge(real)
+    keys = {
+        evaluator.key(source_from_array("made", videos)) for videos in (made, made[:, ::-1].copy(), moving(CLIPS, 17))
+    }
+    assert len(keys) == 3
+
+
+def test_a_record_says_what_was_scored_against_what(real, made):
+    record = judge(real).score(source_from_array("made", made, fps=25.0), "wheel")
+    assert (record.metric, record.model, record.real.name) == ("fvd16@24[toy3d]", "wheel", "real")
+    assert record.protocol_hash == record.protocol.hash
+    assert (record.backbone.name, len(record.backbone.tensor_hash)) == ("toy3d", 64)
+    assert (record.fake.kind, record.fake.fps, record.fake.counts.used) == ("array", 25.0, CLIPS)
+    assert record.real.fingerprint == real.fingerprint
+
+
+def test_the_terms_of_a_frechet_distance_make_up_its_value(real, made):
+    record = judge(real).score(as_tensor(made))
+    assert record.terms["mean"] + record.terms["covariance"] == pytest.approx(record.value)
+
+
+def test_a_score_has_a_standard_error(real, made):
+    record = judge(real).score(as_tensor(made))
+    assert 0 < record.se < record.value
+
+
+def test_fewer_clips_than_features_are_warned_of(real, made):
+    record = judge(real).score(as_tensor(made))
+    assert record.rank_deficient
+    assert any("biased upwards" in warning for warning in record.warnings)
+
+
+def test_the_size_is_that_of_the_generated_side(real, moving):
+    record = judge(real).score(source_from_array("small", moving(CLIPS, 16, size=12)))
+    assert record.protocol.size == (12, 12)
+    assert any(
+        "pixels (height, width) differ: real real (16, 16), generated small (12, 12)" in w for w in record.warnings
+    )
+
+
+def test_the_size_of_a_generator_counts_too(real, moving):
+    assert judge(real).score(Player(moving(CLIPS, 16, size=12))).protocol.size == (12, 12)
+
+
+def test_a_size_that_is_asked_for_is_used_on_both_sides(real, made):
+    record = judge(real, size=(8, 8)).score(source_from_array("made", made))
+    assert record.protocol.size == (8, 8)
+
+
+def test_a_record_survives_the_file(real, made, tmp_path):
+    record = judge(real).score(as_tensor(made))
+    assert load_record(record.save(tmp_path)) == record
+
+
+def test_a_colour_drift_has_the_curves_of_both_sides(real, made, tmp_path):
+    protocol = load_protocol("color-drift@24").model_copy(update={"frames": 16})
+    record = Evaluator(protocol, real, workers=0).score(as_tensor(made))
+    assert (record.metric, record.backbone) == ("color-drift@24", None)
+    assert record.curve.t == record.real_curve.t == list(range(16))
+    assert record.curve.mean[0] == record.real_curve.mean[0] == 1
+    gaps = np.abs(np.subtract(record.curve.mean, record.real_curve.mean))[1:]
+    assert record.value == pytest.approx(gaps.mean())
+    assert load_record(record.save(tmp_path)) == record
+
+
+def test_the_clips_that_were_compared_can_be_looked_at(real, made):
+    record, side, other = judge(real).score_with_passes(as_tensor(made))
+    assert len(side.first) == len(other.first) == SHEET
+    assert all(clip.shape == (3, 16, 16, 16) for clip in side.first + other.first)
+    assert record.model == "tensor"
+
+
+# Defaults
+
+
+def test_the_data_set_s_card_says_how_many_clips_and_which_backbone():
+    evaluator = Evaluator("fvd16")
+    assert (evaluator.real.name, evaluator.real.split) == ("toy-ride", "train")
+    assert evaluator.metric == "fvd16@512[toy3d]"
+
+
+@pytest.mark.parametrize(("metric", "clips"), [("fvd16@64", 64), ("fvd16@2048", 2048)])
+def test_the_number_of_clips_in_a_metric_s_name_is_taken_at_its_word(metric, clips):
+    assert Evaluator(metric).protocol.clips == clips
+
+
+def test_the_number_of_clips_that_is_asked_for_counts_before_the_card_s():
+    assert Evaluator("fvd16", clips=2048).metric == "fvd16[toy3d]"
+
+
+def test_a_batch_is_as_large_as_its_memory_allows(real, made, monkeypatch):
+    sizes = []
+    evaluator = judge(real)
+    features = evaluator.features
+    monkeypatch.setattr(evaluator, "features", lambda videos: sizes.append(len(videos)) or features(videos))
+    monkeypatch.setattr("vidbench.evaluator.BATCH_BYTES", 7 * 3 * 16 * 16 * 16)
+    evaluator.score(as_tensor(made))
+    assert sizes == [7, 7, 7, 3] * 2
+
+
+# What is not computed twice
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A video in memory that notes every reading."""
+
+    frames: np.ndarray
+    readings: list[int]
+    bad: bool = False
+
+    def probe(self):
+        return Info(len(self.frames), self.frames.shape[1:3], 25.0, "array")
+
+    def read(self, info, times):
+        self.readings.append(len(times))
+        if self.bad:
+            raise Unreadable("it is scratched")
+        return np.moveaxis(self.frames[times], -1, 0)
+
+
+def counted(videos, readings):
+    listed = [Video(f"real/{i}", f"{i}", Counted(frames, readings)) for i, frames in enumerate(videos)]
+    return Source("real", listed, "f" * 64)
+
+
+def test_the_statistics_of_the_real_side_are_computed_once(moving, made):
+    readings: list[int] = []
+    videos = moving(CLIPS, 20, seed=1)
+    first = judge(counted(videos, readings)).score(as_tensor(made))
+    assert len(readings) == CLIPS
+    readings.clear()
+    again = judge(counted(videos, readings)).score(as_tensor(made))
+    assert len(readings) == SHEET  # only the clips that are shown
+    assert (again.value, again.se, again.real) == (first.value, first.se, first.real)
+
+
+def test_an_evaluator_keeps_the_statistics_of_the_real_side(moving, made):
+    readings: list[int] = []
+    evaluator = judge(counted(moving(CLIPS, 20, seed=1), readings))
+    evaluator.score(as_tensor(made))
+    evaluator.score(as_tensor(made[:, ::-1].copy()))
+    assert len(readings) == CLIPS
+
+
+def test_it_is_known_whether_the_statistics_of_the_real_side_are_at_hand(real, made):
+    evaluator = judge(real)
+    protocol = evaluator.resolve(source_from_array("made", made))
+    assert not evaluator.real_is_cached(protocol)
+    evaluator.score(as_tensor(made))
+    assert judge(real).real_is_cached(protocol)
+    assert not judge(real, seed=1).real_is_cached(protocol.resolved(seed=1))
+
+
+def test_a_video_that_cannot_be_probed_is_named_before_anything_is_computed(real, made):
+    @dataclass(frozen=True)
+    class Broken:
+        def probe(self):
+            raise Unreadable("it is torn")
+
+        def read(self, info, times):
+            raise AssertionError
+
+    broken = Source("real", [*real.videos, Video("real/torn", "torn", Broken())], "b" * 64)
+    with pytest.raises(BadVideoError, match=r"real/torn cannot be read \(it is torn\)"):
+        judge(broken).score(as_tensor(made))
+    assert judge(broken, skip_bad=True).score(as_tensor(made)).real.counts.unreadable == 1
+
+
+def test_a_mixture_of_sizes_is_scored_at_the_commonest(real, moving):
+    small, large = moving(6, 16, size=12), moving(18, 16, size=16, seed=3)
+    videos = [*source_from_array("a", small).videos, *source_from_array("b", large).videos]
+    mixed = Source("mixed", [replace(video, key=f"{i}") for i, video in enumerate(videos)], "c" * 64)
+    assert judge(real).score(mixed).protocol.size == (16, 16)
+
+
+def test_quantised_samples_are_what_is_compared(made):
+    clips = judge(source_from_array("made", made)).clips(
+        Player(made), load_protocol("fvd16@24").resolved(size=(16, 16))
+    )
+    assert np.array_equal(clips[5], quantise(as_tensor(made)[5].float() / 127.5 - 1))
+    assert np.array_equal(clips[5], as_tensor(made)[5].numpy())
