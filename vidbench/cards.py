@@ -15,16 +15,29 @@ def all_cards() -> dict[str, dict[str, str]]:
     """One line for everything there is, by kind and name; a plug-in that cannot be imported says why."""
     cards = {kind: {name: line(registry, name) for name in registry.names()} for kind, registry in REGISTRIES.items()}
     cards["metrics"] = {name: load_protocol(name).about for name in presets()}
-    cards["data sets"] = {name: load_dataset(name).about for name in dataset_names()}
+    cards["data sets"] = {name: dataset_line(name) for name in dataset_names()}
     return {kind: cards[kind] for kind in ("models", "data sets", "metrics", "backbones", "measures")}
 
 
 def line(registry: Registry, name: str) -> str:
     """The first line of a thing's documentation, or why it cannot be imported."""
     try:
-        return (inspect.getdoc(registry.load(name)) or "").partition("\n")[0]
+        return first_line(inspect.getdoc(registry.load(name)) or "")
     except UserError as error:
-        return str(error)
+        return first_line(str(error))
+
+
+def dataset_line(name: str) -> str:
+    """What a data set shows, or why its plug-in cannot be imported."""
+    try:
+        return load_dataset(name).about
+    except UserError as error:
+        return first_line(str(error))
+
+
+def first_line(text: str) -> str:
+    """The first line of a text."""
+    return text.partition("\n")[0]
 
 
 def find_card(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -40,6 +40,10 @@ class Clips(Indexed, Protocol):
 
     def group(self, index: int) -> int:
         """The jackknife group (0 to 19) of a clip: clips of one video are in one group."""
+        ...
+
+    def without(self, bad: dict[str, str]) -> "Clips":
+        """The same draw over the videos that are left when further unreadable ones are taken out."""
         ...
 
 
@@ -178,21 +182,26 @@ class GeneratedClips:
         expected = (len(seeds), 3, self.protocol.span, *self.generator.size)
         if tuple(videos.shape) != expected:
             raise UserError(f"{self.name} gave samples of shape {tuple(videos.shape)} where {expected} was asked for.")
-        return quantise(videos[:, :, :: self.protocol.stride])
+        return quantise(videos[:, :, :: self.protocol.stride], self.name)
+
+    def without(self, bad: dict[str, str]) -> "GeneratedClips":
+        """The same clips of a reference generator that leaves out further unreadable real videos."""
+        reference: Any = self.generator
+        return GeneratedClips(self.name, reference.without(bad), self.protocol)
 
     def group(self, index: int) -> int:
         """The jackknife group of a clip; each is its own video."""
         return index % GROUPS
 
 
-def quantise(videos: torch.Tensor) -> np.ndarray:
-    """[-1, 1] to 8 bit by rounding half up: floor(127.5 x + 128), clamped to 0..255.
+def quantise(videos: torch.Tensor, name: str = "samples") -> np.ndarray:
+    """[-1, 1] to 8 bit by rounding half up: floor(127.5 x + 128), clamped to 0..255; `name` is for messages.
 
     Raises:
         UserError: a value is not finite.
     """
     if not torch.isfinite(videos).all():
-        raise UserError("Samples hold values that are not finite (NaN or infinity).")
+        raise UserError(f"{name}: there are values that are not finite (NaN or infinity).")
     levels = (videos.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
     return levels.cpu().numpy()
 

@@ -51,8 +51,8 @@ def parse(kind: type[T], text: str, origin: str, **defaults: Any) -> T:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{origin} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{origin} must hold keys and values; it holds {type(values).__name__}.")
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"{origin} must hold named keys and their values; it holds {text.strip()[:60]!r}.")
     return build(kind, {**defaults, **values}, origin)
 
 
@@ -63,7 +63,10 @@ def change(config: T, assignments: Iterable[str], origin: str = "--set") -> T:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f'{origin} takes key=value; "{assignment}" has no "=".')
-        values[key] = yaml.safe_load(text)
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f'{origin} {assignment}: "{text}" is not a value in YAML.') from error
     return build(type(config), values, origin)
 
 
@@ -72,7 +75,7 @@ def build(kind: type[T], values: dict[str, Any], origin: str) -> T:
     try:
         return kind(**values)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, list(kind.model_fields), n=1, cutoff=0.4)

@@ -100,8 +100,8 @@ def evaluate(
     for entry, key in zip(entries, keys, strict=True):
         if id(entry) in left_out:
             continue
-        record = at_hand.get(key) or score(entry, folder)
-        records.append(record)
+        found = at_hand.get(key)
+        records.append(found.named(entry.name, entry.evaluator.real.name) if found else score(entry, folder))
     for warning in dict.fromkeys(f"warning: {record.metric}: {text}" for record in records for text in record.warnings):
         say(warning)
     return records
@@ -152,19 +152,34 @@ def contenders(
     options: dict[str, Any] = {"track": track, **request.options}
     options["size"] = options.get("size") or (commonest(fakes[0], "size") if fakes else None)
     protocol = load_protocol(metric)
+    if "@" in metric:
+        options["clips"] = options.get("clips") or protocol.clips
     if request.changes:
         protocol = config.change(protocol, [*request.changes, f"name={protocol.name}+{'+'.join(request.changes)}"])
     real = request.real if card_of(request) else open_real(request, request.split, options["size"])
     evaluator = Evaluator(protocol, real, split=request.split, **options)
     found = [Contender(fake.name, evaluator, fake) for fake in fakes]
-    models = request.models or ([] if fakes else MODELS.names())
-    found += [
-        Contender(name.rpartition(":")[2], evaluator, build_model(name)) for name in models if not is_reference(name)
-    ]
+    registered = importable_models(say) if request.references or not (request.models or fakes) else []
+    models = request.models or ([] if fakes else registered)
+    own = [name for name in models if not is_reference(name)]
+    found += [Contender(name.rpartition(":")[2], evaluator, build_model(name)) for name in own]
     references = [name for name in request.models if is_reference(name)]
     if request.references and not references:
-        references = [name for name in MODELS.names() if is_reference(name)]
+        references = [name for name in registered if is_reference(name)]
     return found + reference_contenders(request, references, evaluator, options, say)
+
+
+def importable_models(say: Callable[[str], None]) -> list[str]:
+    """Names of the registered models; one that cannot be imported is left out, and said."""
+    names = []
+    for name in MODELS.names():
+        try:
+            MODELS.load(name)
+        except UserError as error:
+            say(f"{name} is left out: {error}")
+        else:
+            names.append(name)
+    return names
 
 
 def reference_contenders(
@@ -178,7 +193,9 @@ def reference_contenders(
     for name in names:
         judge = evaluator
         if name == "real" and held_out is None:
-            say(f"real is left out: {real.name} has no other split, and {len(real.videos)} videos are too few to halve.")
+            say(
+                f"real is left out: {real.name} has no other split, and {len(real.videos)} videos are too few to halve."
+            )
             continue
         if name == "real" and floor is not real:
             say(f"real is one half of {real.name} against the other, so that no video is on both sides.")

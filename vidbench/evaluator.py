@@ -80,7 +80,7 @@ class Evaluator:
             self.real = real
         else:
             self.real = card.source(split, size) if card else open_source(str(real), split=split, size=size)
-        if clips is None and card is not None:
+        if clips is None and card is not None and not (isinstance(metric, str) and "@" in metric):
             clips = card.clips.get(protocol.name)
         seed = protocol.seed if seed is None else seed
         self.protocol = protocol.resolved(clips=clips or protocol.clips, split=self.real.split, seed=seed)

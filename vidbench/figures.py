@@ -45,6 +45,8 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
     Raises:
         UserError: no record, or records that cannot be compared.
     """
+    if not records:
+        raise UserError("There is nothing to draw: no generator could be scored.")
     require_comparable(records)
     head = records[0]
     with plt.rc_context(STYLE):

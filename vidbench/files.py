@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -23,17 +25,29 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
     Raises:
         UserError: The file cannot be written, for example because the disk is full; an old file stays as it was.
     """
-    path = Path(path)
+    with whole(Path(path)) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, for a file or a folder, that becomes `path` when all went well.
+
+    Raises:
+        UserError: It cannot be written; nothing is left behind.
+    """
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        yield temporary
         temporary.replace(path)
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror}). Free some space or change the permissions there, "
+            f"{path} cannot be written ({error.strerror or error}). Free some space or change the permissions there, "
             "or choose another place."
         ) from error
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)

@@ -65,7 +65,7 @@ def gather(
     for items in track(batches(clips, batch, workers), label, math.ceil(len(clips) / batch)):
         for error in items:
             if isinstance(error, BadVideoError):
-                if not (skip_bad and isinstance(clips, StoredClips)):
+                if not skip_bad:
                     raise error
                 bad[error.video] = error.reason
         if not bad:
@@ -78,7 +78,6 @@ def gather(
                 done.groups[group].update(values[torch.tensor(groups) == group])
         position += len(items)
     if bad:
-        assert isinstance(clips, StoredClips)
         return gather(
             clips.without(bad),
             statistics,
@@ -104,7 +103,8 @@ def jackknife(compare: Callable[[Any, Any], dict[str, Any]], fake: list[Any], re
         compare: the measure, of generated and real statistics.
         fake: statistics of the groups of the generated side; `real` likewise.
     """
-    count = min(sum(group.count > 0 for group in side) for side in (fake, real))
+    fake, real = ([group for group in side if group.count] for side in (fake, real))
+    count = min(len(fake), len(real))
     if count < 3:
         return None
     fake, real = ([reduce(merge, side[k::count]) for k in range(count)] for side in (fake, real))
@@ -134,7 +134,7 @@ def save_pass(done: Pass, path: Path) -> None:
     atomic_write(path, save(tensors, {"pass": about}))
 
 
-def load_pass(clips: StoredClips, statistics: type, path: Path) -> Pass | None:
+def load_pass(clips: StoredClips, statistics: Any, path: Path) -> Pass | None:
     """A cached pass; None where there is none that can be read.
 
     Args:
@@ -146,12 +146,14 @@ def load_pass(clips: StoredClips, statistics: type, path: Path) -> Pass | None:
         with safe_open(path, "pt") as file:
             about = json.loads(file.metadata()["pass"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        groups = [
+            statistics.from_state_dict(
+                {key.partition("/")[2]: t for key, t in tensors.items() if key.startswith(f"{k}/")}
+            )
+            for k in range(GROUPS)
+        ]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
-    groups = [
-        statistics.from_state_dict({key.partition("/")[2]: t for key, t in tensors.items() if key.startswith(f"{k}/")})  # type: ignore[attr-defined]
-        for k in range(GROUPS)
-    ]
     clips = clips.without(about["bad"])
     first = [clip for index in range(min(SHEET, len(clips))) if isinstance(clip := clips[index], np.ndarray)]
     return Pass(clips, groups, first, about["warnings"])

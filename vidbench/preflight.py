@@ -7,6 +7,7 @@ from functools import partial
 import torch
 
 from .clips import GeneratedClips
+from .errors import BadVideoError
 from .evaluator import Evaluator
 from .generator import Generator
 from .protocol import ClipProtocol
@@ -82,7 +83,10 @@ def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator |
         read = partial(GeneratedClips("", side, protocol).sample, [0])
         workers = workers if side.in_workers else 1
     clip = torch.zeros(1, 3, protocol.frames, *protocol.size, dtype=torch.uint8)
-    return seconds_of(read) / workers + seconds_of(partial(evaluator.features, clip))
+    try:
+        return seconds_of(read) / workers + seconds_of(partial(evaluator.features, clip))
+    except BadVideoError:
+        return 0.0
 
 
 def seconds_of(work: Callable[[], object]) -> float:

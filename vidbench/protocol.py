@@ -75,7 +75,9 @@ class ClipProtocol(config.Config):
     def resolved(self, **values: Any) -> "ClipProtocol":
         """The same protocol with a number of clips (which changes the name), a size, a split or a seed filled in."""
         if values.get("clips", self.clips) != self.clips:
-            values["name"] = f"{self.name.partition('@')[0]}@{values['clips']}"
+            preset = self.name.partition("@")[0]
+            own = preset in presets() and load_protocol(preset).clips == values["clips"]
+            values["name"] = preset if own else f"{preset}@{values['clips']}"
         return config.build(ClipProtocol, {**self.model_dump(), **values}, self.name)
 
 

@@ -134,15 +134,22 @@ class Record(Part):
     def comparable_by(self) -> dict[str, Any]:
         """What two records must agree in to be compared, flat."""
         fields = self.protocol.model_dump(mode="json", exclude={"about", "source"})
-        fields["real set"] = f"{self.real.name}@{self.real.fingerprint[:12] if self.real.fingerprint else '?'}"
+        fields["real set"] = self.real.fingerprint
         fields["backbone"] = self.backbone.model_dump() if self.backbone else None
         fields["measure version"], fields["numeric mode"] = self.measure_version, self.numeric_mode
         return fields
 
     def stem(self) -> str:
         """Its file name without an ending."""
-        name = f"{self.protocol.name}-{self.model}-{self.real.name}-{self.key[:10]}"
+        name = f"{self.protocol.name[:40]}-{self.model[:60]}-{self.real.name[:60]}-{self.key[:10]}"
         return "".join(char if char.isalnum() or char in "-_.@" else "_" for char in name)
+
+    def named(self, model: str, real: str) -> "Record":
+        """The same score of sides that have other names now; what was compared is in the fingerprints."""
+        fake_side, real_side = (
+            side.model_copy(update={"name": name}) for side, name in ((self.fake, model), (self.real, real))
+        )
+        return self.model_copy(update={"model": model, "fake": fake_side, "real": real_side})
 
     def save(self, folder: Path) -> Path:
         """Write it whole into `folder`, and say where."""
@@ -182,7 +189,12 @@ def load_record(path: Path) -> Record:
 def differences(first: Record, other: Record) -> list[str]:
     """Why two records cannot be compared, field by field; empty where they can."""
     a, b = first.comparable_by, other.comparable_by
-    return [f"{field} differs ({a[field]}, {b[field]})" for field in a if a[field] != b[field]]
+    shown = {"real set": [f"{record.real.name}@{(record.real.fingerprint or '?')[:12]}" for record in (first, other)]}
+    return [
+        f"{field} differs ({', '.join(map(str, shown.get(field, (a[field], b[field]))))})"
+        for field in a
+        if a[field] != b[field]
+    ]
 
 
 def require_comparable(records: Sequence[Record]) -> None:

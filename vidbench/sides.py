@@ -45,7 +45,9 @@ def as_side(fake: Fake, size: tuple[int, int] | None = None) -> Generator | Sour
     if isinstance(fake, Tensor):
         if fake.ndim != 5 or fake.shape[1] != 3:
             raise UserError(f"Videos must be a tensor [N, 3, T, H, W]; this one has shape {list(fake.shape)}.")
-        videos = fake.cpu().numpy() if fake.dtype == torch.uint8 else quantise(fake)
+        if fake.dtype != torch.uint8 and not fake.is_floating_point():
+            raise UserError(f"Videos must be float in [-1, 1] or uint8; this tensor holds {fake.dtype}. Convert it.")
+        videos = fake.cpu().numpy() if fake.dtype == torch.uint8 else quantise(fake, "the tensor")
         return source_from_array("tensor", rearrange(videos, "n c t h w -> n t h w c"))
     return open_source(fake, size=size) if isinstance(fake, str | Path) else fake
 

@@ -33,10 +33,10 @@ def table(records: Sequence[Record]) -> Table:
         f" {protocol.seed}; protocol {head.protocol_hash[:8]} v{protocol.version};"
         " ± is one standard error (jackknife over videos)"
     )
-    title, metric = Text(f"{head.metric} against {real}", "bold"), Text(f"{head.metric} ↓")
+    title = Text(f"{head.metric} against {real}", "bold")
     result = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     result.add_column("model")
-    result.add_column(metric, justify="right")
+    result.add_column("value ↓", justify="right")
     result.add_column("± se", justify="right")
     names = list(head.terms)
     for name in names:
@@ -46,10 +46,12 @@ def table(records: Sequence[Record]) -> Table:
         spread = "-" if record.se is None else number(record.se)
         terms = [number(record.terms[name]) for name in names]
         counts = f"{record.fake.counts.used}/{record.fake.counts.asked}"
-        result.add_row(record.model, number(record.value), spread, *terms, counts)
+        result.add_row(Text(record.model), number(record.value), spread, *terms, counts)
     return result
 
 
 def number(value: float) -> str:
     """Four significant digits, without an exponent where people can do without."""
-    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+    if 1e3 <= abs(value) < 1e5:
+        return f"{value:.0f}"
+    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else f"{value:.3e}"

@@ -3,7 +3,6 @@
 import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from einops import rearrange
 from PIL import Image
 
-from .errors import UserError
+from .files import whole
 
 Videos = Iterable[tuple[str, np.ndarray]]
 """Names, and frames uint8 `[3, T, H, W]`."""
@@ -66,20 +65,3 @@ WRITERS: dict[str, Callable[[Path, Videos, float], None]] = {
 def pictures(frames: np.ndarray) -> Iterator[np.ndarray]:
     """Frames uint8 `[3, T, H, W]` one by one, `[H, W, 3]`."""
     yield from np.ascontiguousarray(rearrange(frames, "c t h w -> t h w c"))
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` when all went well.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        mend = "Free some space or choose another place."
-        raise UserError(f"{path} cannot be written ({error.strerror or error}). {mend}") from error

@@ -4,7 +4,7 @@
 metric makes of it: `freeze` has no motion, `loop` has no new content, `shuffle` has no order, `noise` has nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import count
 from typing import Any, ClassVar
@@ -27,6 +27,7 @@ class Reference(Generator):
         source: real videos, all of one size, that the real side of the score does not use.
         num_frames: the length of the clips wanted; `real` and `shuffle` make no longer ones and pick no real videos
             that are shorter, the others are endless.
+        left_out: names of videos that are not picked.
     """
 
     version = 1
@@ -34,11 +35,16 @@ class Reference(Generator):
     is_reference = True
     needs: ClassVar[int | None] = None  # real frames used of one video; None: all num_frames
 
-    def __init__(self, source: VideoSource, num_frames: int) -> None:
+    def __init__(self, source: VideoSource, num_frames: int, left_out: frozenset[str] = frozenset()) -> None:
         self.source = source
         self.size = source.size
         self.max_frames = num_frames if self.needs is None else None
         self.length = self.needs or num_frames
+        self.left_out = left_out
+
+    def without(self, names: Iterable[str]) -> "Reference":
+        """The same generator, on real videos without further ones that turned out to be unreadable."""
+        return type(self)(self.source, self.max_frames or self.length, self.left_out.union(names))
 
     @cached_property
     def eligible(self) -> list[Any]:
@@ -47,7 +53,8 @@ class Reference(Generator):
         Raises:
             ValueError: there is none.
         """
-        videos = [video for video in self.source.videos if self.source.length(video) >= self.length]
+        kept = [video for video in self.source.videos if video.name not in self.left_out]
+        videos = [video for video in kept if self.source.length(video) >= self.length]
         if not videos:
             raise ValueError(f"{self.source.name} has no readable video of {self.length} frames")
         return videos

@@ -75,7 +75,6 @@ def draw(
     metrics: list[str] | tuple[str, ...], name: str, out: Path, as_json: bool, dry_run: bool, values: dict[str, Any]
 ) -> None:
     """Score what is missing, then draw."""
-    from ..errors import UserError
     from ..evaluation import evaluate
     from ..figures import check_format, color_drift_figure, fvd_figure, save_figure
 
@@ -86,8 +85,6 @@ def draw(
         records = evaluate(request_from(metrics, runs, values), track, say, dry_run=dry_run)
     if dry_run:
         return
-    if not records:
-        raise UserError("There is nothing to draw: no generator could be scored.")
     save_figure(figure, color_drift_figure(records) if name == "color-drift" else fvd_figure(records))
     if as_json:
         click.echo("[" + ",\n".join(record.model_dump_json() for record in records) + "]")
