@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +86,9 @@ class Rendered:
         """What the video is; costs nothing."""
         return self.shape
 
-    def read(self, info: Info, times: np.ndarray) -> np.ndarray:
+    def read(self, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
         """Frames at `times`, uint8 `[3, T, H, W]`."""
-        return self.render(self.video, times, info.size)
+        yield self.render(self.video, times, info.size)
 
 
 def render_source(card: DataSet, split: str, size: tuple[int, int]) -> Source:

@@ -1,6 +1,6 @@
 """Peak memory of `vidbench eval` from 256 to 4,096 clips, as a ratio: statistics stream, so it should be flat.
 
-Run it: python tests/benchmarks/bench_memory.py
+Run it: python -m tests.benchmarks.bench_memory
 """
 
 import os

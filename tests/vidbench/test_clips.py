@@ -33,7 +33,7 @@ class Film:
     def read(self, info, times):
         if self.bad:
             raise Unreadable("it is scratched")
-        return np.broadcast_to(times.astype(np.uint8)[:, None, None], (3, len(times), *SIZE)).copy()
+        yield np.broadcast_to(times.astype(np.uint8)[:, None, None], (3, len(times), *SIZE)).copy()
 
 
 class Counting(Generator):

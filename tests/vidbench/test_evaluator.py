@@ -277,7 +277,7 @@ class Counted:
         self.readings.append(len(times))
         if self.bad:
             raise Unreadable("it is scratched")
-        return np.moveaxis(self.frames[times], -1, 0)
+        yield np.moveaxis(self.frames[times], -1, 0)
 
 
 def counted(videos, readings):

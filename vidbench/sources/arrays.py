@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,9 @@ class MemoryFrames:
         length, height, width, _ = self.frames.shape
         return Info(length, (height, width), None, "array")
 
-    def read(self, info: Info, times: np.ndarray) -> np.ndarray:
-        """The frames at `times` as uint8 [3, T, H, W]."""
-        return np.moveaxis(self.frames[times], -1, 0)
+    def read(self, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
+        """The frames at `times`."""
+        yield np.moveaxis(self.frames[times], -1, 0)
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class StoredFrames:
         """Length and size."""
         return Info(self.length, self.size, None, "array")
 
-    def read(self, info: Info, times: np.ndarray) -> np.ndarray:
-        """The frames at `times` as uint8 [3, T, H, W]; floats are brought to 0..255 by the range and rounded."""
+    def read(self, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
+        """The frames at `times`; floats are brought to 0..255 by the range and rounded."""
         array = _arrays(self.path)[self.key]
         at = self.start + times
         frames = np.asarray(array[at] if self.row is None else array[self.row, at])
@@ -60,7 +60,7 @@ class StoredFrames:
                 raise Unreadable("it holds values that are not finite numbers")
             low, high = self.value_range
             frames = np.clip((frames - low) * (255 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
-        return np.moveaxis(frames, -1, 0)
+        yield np.moveaxis(frames, -1, 0)
 
 
 def source_from_array(name: str, videos: np.ndarray, fps: float | None = None) -> Source:

@@ -61,17 +61,21 @@ class VideoFile:
                 shown = [*times, *(frame.pts for frame in frames)]
         return Info(len(shown), _displayed_size(head[0]), fps, codec, _increasing(shown) if stamped else None)
 
-    def read(self, info: Info, times: np.ndarray) -> np.ndarray:
-        """The frames at `times` as uint8 [3, T, H, W]: by seeking where time stamps are known, else from the start."""
+    def read(self, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
+        """The frames at `times`, one by one: by seeking where time stamps are known, else from the start."""
+        done = 0
         starts = [info.pts[max(0, times[0] - back)] for back in STEPS_BACK] if info.pts else []
         for start in starts:
             with suppress(Unreadable):  # the seek led too far, or into an open group of pictures
-                return self._read_from(start, info, times)
-        return self._read_from(None, info, times)
+                for picture in self._read_from(start, info, times[done:]):
+                    yield picture
+                    done += 1
+                return
+        yield from self._read_from(None, info, times[done:])
 
-    def _read_from(self, start: int | None, info: Info, times: np.ndarray) -> np.ndarray:
-        wanted = {int(t) if info.pts is None else info.pts[t]: i for i, t in enumerate(times)}
-        clip = np.empty((3, len(times), *info.size), np.uint8)
+    def _read_from(self, start: int | None, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
+        wanted = [int(t) if info.pts is None else info.pts[t] for t in times]
+        done = 0
         reformatter = VideoReformatter()
         with _opened(self.path) as (container, stream):
             if start is not None:
@@ -79,14 +83,14 @@ class VideoFile:
             with suppress(av.error.FFmpegError):
                 for number, frame in enumerate(container.decode(stream)):
                     mark = number if info.pts is None else frame.pts
-                    if mark in wanted:
-                        i = wanted.pop(mark)
-                        clip[:, i] = _picture(frame, reformatter, info, times[i])
-                    if not wanted:
-                        return clip
-                    if mark is not None and mark > next(iter(wanted)):
+                    if mark == wanted[done]:
+                        yield _picture(frame, reformatter, info, times[done])[:, None]
+                        done += 1
+                    if done == len(wanted):
+                        return
+                    if mark is not None and mark > wanted[done]:
                         break
-        raise Unreadable(f"frame {times[next(iter(wanted.values()))]} cannot be decoded")
+        raise Unreadable(f"frame {times[done]} cannot be decoded")
 
 
 @contextmanager

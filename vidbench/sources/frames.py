@@ -4,6 +4,7 @@ import functools
 import io
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
@@ -32,18 +33,16 @@ class Frames(ABC):
             codec = str(image.format).lower()
             return Info(len(self.names), (image.height, image.width), None, codec)
 
-    def read(self, info: Info, times: np.ndarray) -> np.ndarray:
-        """The frames at `times` as uint8 [3, T, H, W]."""
-        clip = np.empty((3, len(times), *info.size), np.uint8)
-        for i, name in enumerate(self.names[t] for t in times):
+    def read(self, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
+        """The frames at `times`, one by one."""
+        for name in (self.names[t] for t in times):
             with self._opened(name) as image:
                 if (image.height, image.width) != info.size:
                     raise Unreadable(
                         f"frame {name} has {image.height}x{image.width} pixels, the first one "
                         f"{info.size[0]}x{info.size[1]}"
                     )
-                clip[:, i] = self._rgb(name, image)
-        return clip
+                yield self._rgb(name, image)[:, None]
 
     def _opened(self, name: str) -> Image.Image:
         try:
@@ -60,7 +59,7 @@ class Frames(ABC):
         """The picture as uint8 [3, H, W] (16-bit grey is brought to 8 bits)."""
         try:
             if image.mode.startswith("I;16"):
-                return (np.asarray(image) >> 8).astype(np.uint8)[None]
+                return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[None], 3, axis=0)
             if image.mode in ("I", "F"):
                 raise ValueError("its pixels have 32 bits; 8 or 16 are needed")
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)

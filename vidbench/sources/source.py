@@ -148,11 +148,15 @@ class Source:
         info = self._stored(video)
         if not 0 <= t0 < t1 <= info.length or stride < 1:
             raise ValueError(f"{video.name} has {info.length} frames; asked for [{t0}:{t1}:{stride}]")
+        times, done = np.arange(t0, t1, stride), 0
+        clip = np.empty((3, len(times), *(self._size or info.size)), np.uint8)
         try:
-            frames = video.medium.read(info, np.arange(t0, t1, stride))
+            for frames in video.medium.read(info, times):
+                clip[:, done : done + frames.shape[1]] = crop_and_resize(frames, self._size) if self._size else frames
+                done += frames.shape[1]
         except (Unreadable, OSError) as error:
             raise BadVideoError(video.name, _reason(error)) from error
-        return np.ascontiguousarray(crop_and_resize(frames, self._size) if self._size else frames)
+        return clip
 
     def subset(self, keep: Callable[[Video], bool], label: str) -> "Source":
         """Another source with only the videos for which `keep` holds; `label` says which these are."""

@@ -1,5 +1,6 @@
 """What one video is, apart from how it is stored."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,8 +33,8 @@ class Medium(Protocol):
     def probe(self) -> Info:
         """Find out length, size and codec without reading all pixels; raises `Unreadable` or `OSError`."""
 
-    def read(self, info: Info, times: np.ndarray) -> np.ndarray:
-        """Frames at increasing indices `times` as uint8 [3, T, H, W]; raises `Unreadable` or `OSError`."""
+    def read(self, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
+        """Frames at increasing indices `times` in chunks uint8 [3, t, H, W]; raises `Unreadable` or `OSError`."""
 
 
 @dataclass(frozen=True)
