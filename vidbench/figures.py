@@ -53,7 +53,7 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         assert head.real_curve is not None
         draw_curve(
-            axes, head.real_curve.t, head.real_curve.mean, head.real_curve.std, f"real: {head.real.name}", "black", 2.2
+            axes, head.real_curve.t, head.real_curve.mean, head.real_curve.std, f"data: {head.real.name}", "black", 2.2
         )
         for color, record in zip(colors(records), records, strict=True):
             assert record.curve is not None

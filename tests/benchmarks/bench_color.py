@@ -1,4 +1,4 @@
-"""Speed of the colour similarity against its plain formulation: `python tests/benchmarks/bench_color.py`."""
+"""Speed of the colour similarity against its plain formulation: `python -m tests.benchmarks.bench_color`."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""How fast are clips read from a long video? `python tests/benchmarks/bench_decode.py [--frames N] [--size HxW]`.
+"""How fast are clips read from a long video? `python -m tests.benchmarks.bench_decode [--frames N] [--size HxW]`.
 
 Prints clips a second by seeking and by decoding from the start (as a reader without an index must), their ratio, and
 frames a second of a whole read against FFmpeg's bare decoding. One thread.

@@ -1,6 +1,6 @@
 """How many frames a second the toys render on one core.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/bench_toys.py
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.bench_toys
 
 The last column is the same time in plain passes over its pixels: as if a large float32 array of as many pixels
 were multiplied by a number so many times.
