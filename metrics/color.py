@@ -72,7 +72,7 @@ def shared_pixels(video: Video, bins: int = 20) -> Ints:
         bins: bins a channel.
 
     Returns:
-        `[N, T-1]`, for t = 1..T-1.
+        `[N, T]`, for t = 0..T-1; the first is the number of pixels of a frame.
 
     Raises:
         ValueError: for another shape or dtype, or fewer than two frames.
@@ -82,7 +82,7 @@ def shared_pixels(video: Video, bins: int = 20) -> Ints:
         raise ValueError(f"The video has shape {list(clips.shape)}; [N, 3, T, H, W] with at least 2 frames is needed.")
     clips = rearrange(clips.float() if clips.is_floating_point() else clips, "n c t h w -> n c t (h w)")
     rows = [_shared_pixels(clip.cpu().numpy(), bins) for clip in clips]
-    return np.stack(rows) if rows else np.zeros((0, clips.shape[2] - 1), np.int64)
+    return np.stack(rows) if rows else np.zeros((0, clips.shape[2]), np.int64)
 
 
 def _shared_pixels(clip: npt.NDArray[Any], bins: int) -> Ints:
@@ -92,7 +92,7 @@ def _shared_pixels(clip: npt.NDArray[Any], bins: int) -> Ints:
     step = max(1, PIXELS_AT_ONCE // pixels)
     first = np.bincount(color_bins(clip[:, 0], bins), minlength=colors)
     occupied = np.flatnonzero(first)
-    shared = []
+    shared = [np.array([pixels])]
     for start in range(1, num_frames, step):
         index = color_bins(clip[:, start : start + step], bins).astype(np.intp)
         index += colors * np.arange(len(index))[:, None]
@@ -103,7 +103,8 @@ def _shared_pixels(clip: npt.NDArray[Any], bins: int) -> Ints:
 
 def color_similarity(video: Video, bins: int = 20) -> Floats:
     """S(x, t) of every clip, in [0, 1]: `[N, T-1]` for t = 1..T-1; arguments and errors as in `shared_pixels`."""
-    return shared_pixels(video, bins) / (video.shape[-2] * video.shape[-1])
+    shared = shared_pixels(video, bins)
+    return shared[:, 1:] / shared[:, :1]
 
 
 class ColorSimilarity:
@@ -114,69 +115,59 @@ class ColorSimilarity:
 
     Args:
         num_frames: T, frames a clip.
-        bins: bins a channel.
     """
 
-    def __init__(self, num_frames: int = 129, bins: int = 20) -> None:
-        self.num_frames, self.bins = num_frames, bins
+    def __init__(self, num_frames: int = 129) -> None:
+        self.num_frames = num_frames
         self.marks = [t for t in MARKS if t < num_frames]
-        self.count = 0
-        self.size = (0, 0)
-        self.sums: Ints = np.zeros(num_frames - 1, np.int64)
-        self.squares: Ints = np.zeros(num_frames - 1, np.int64)
+        self.count, self.pixels = 0, 0
+        self.sums: Ints = np.zeros(num_frames, np.int64)
+        self.squares: Ints = np.zeros(num_frames, np.int64)
         self.histograms: Ints = np.zeros((len(self.marks), 1), np.int64)
 
-    @property
-    def pixels(self) -> int:
-        """Number of pixels of a frame; 0 as long as there is no clip."""
-        return self.size[0] * self.size[1]
-
-    def update(self, video: Video) -> None:
+    def update(self, shared: torch.Tensor | Ints) -> None:
         """Add clips.
 
         Args:
-            video: `[N, 3, T, H, W]`, uint8, or float in [-1, 1] (taken as float32); any device.
+            shared: `[N, T]`, integers: what `shared_pixels` gives.
 
         Raises:
-            ValueError: for another shape, number of frames or dtype, or another frame size than before.
+            ValueError: for another number of frames, or frames of another number of pixels than before.
             OverflowError: if the clips are too many to be summed exactly (8 million of 1024x1024 pixels).
         """
-        if video.ndim != 5 or video.shape[2] != self.num_frames:
-            raise ValueError(f"The video has shape {list(video.shape)}; [N, 3, {self.num_frames}, H, W] is needed.")
-        self._require_size((video.shape[3], video.shape[4]), len(video))
-        shared = shared_pixels(video, self.bins)
-        histograms = [np.bincount(shared[:, t - 1], minlength=self.pixels + 1) for t in self.marks]
-        self._add(len(video), shared.sum(axis=0), (shared**2).sum(axis=0), np.array(histograms, np.int64))
+        shared = np.asarray(shared)
+        if shared.ndim != 2 or shared.shape[1] != self.num_frames:
+            raise ValueError(f"Shared pixels have shape {list(shared.shape)}; [N, {self.num_frames}] is needed.")
+        for pixels in np.unique(shared[:, 0]):
+            part = shared[shared[:, 0] == pixels]
+            self._require_pixels(int(pixels), len(part))
+            histograms = [np.bincount(part[:, t], minlength=self.pixels + 1) for t in self.marks]
+            self._add(len(part), part.sum(axis=0), (part**2).sum(axis=0), np.array(histograms, np.int64))
 
     def merge(self, other: "ColorSimilarity") -> "ColorSimilarity":
         """The statistics of both sets of clips together, as a new object.
 
         Raises:
-            ValueError: if frames, bins or frame sizes differ.
+            ValueError: if numbers of frames or of pixels differ.
             OverflowError: as in `update`.
         """
-        if (self.num_frames, self.bins) != (other.num_frames, other.bins):
-            raise ValueError(
-                f"Statistics of {self.num_frames} frames in {self.bins} bins and of {other.num_frames} frames "
-                f"in {other.bins} bins cannot be merged."
-            )
-        total = ColorSimilarity(self.num_frames, self.bins)
+        if self.num_frames != other.num_frames:
+            raise ValueError(f"Statistics of {self.num_frames} and of {other.num_frames} frames cannot be merged.")
+        total = ColorSimilarity(self.num_frames)
         for part in (self, other):
             if part.count:
-                total._require_size(part.size, part.count)
+                total._require_pixels(part.pixels, part.count)
                 total._add(part.count, part.sums, part.squares, part.histograms)
         return total
 
-    def _require_size(self, size: tuple[int, int], new_clips: int) -> None:
+    def _require_pixels(self, pixels: int, new_clips: int) -> None:
         if not self.count:
-            self.size = size
-            self.histograms = np.zeros((len(self.marks), self.pixels + 1), np.int64)
-        if size != self.size:
-            raise ValueError(
-                f"Clips of {size[0]}x{size[1]} pixels cannot be added to clips of {self.size[0]}x{self.size[1]} pixels."
-            )
-        if (self.count + new_clips) * self.pixels**2 >= 2**63:
-            raise OverflowError(f"{self.count + new_clips} clips of {self.pixels} pixels are too many for exact sums.")
+            self.pixels = pixels
+            self.histograms = np.zeros((len(self.marks), pixels + 1), np.int64)
+        if pixels != self.pixels:
+            raise ValueError(f"Clips of {pixels} pixels a frame cannot be added to clips of {self.pixels}.")
+        if (self.count + new_clips) * pixels**2 >= 2**63:
+            raise OverflowError(f"{self.count + new_clips} clips of {pixels} pixels are too many for exact sums.")
 
     def _add(self, count: int, sums: Ints, squares: Ints, histograms: Ints) -> None:
         self.count += count
@@ -198,7 +189,7 @@ class ColorSimilarity:
         # Python integers: n times a sum of squares may pass 2^63.
         spread = [n * q - s * s for s, q in zip(sums, squares, strict=True)]
         std = np.sqrt([v / max(n * (n - 1), 1) for v in spread]) / self.pixels
-        return Curve(np.arange(self.num_frames), np.array([1.0, *mean]), np.array([0.0, *std]))
+        return Curve(np.arange(self.num_frames), np.array(mean), np.array(std))
 
     def distribution(self, t: int) -> tuple[Floats, Ints]:
         """The values that S(x, t) takes over the clips, and how many clips take each; t is one of `marks`."""
@@ -209,9 +200,8 @@ class ColorSimilarity:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Everything as integer tensors, for safetensors."""
         return {
-            "bins": torch.tensor(self.bins),
             "count": torch.tensor(self.count),
-            "size": torch.tensor(self.size),
+            "pixels": torch.tensor(self.pixels),
             "sums": torch.from_numpy(self.sums.copy()),
             "squares": torch.from_numpy(self.squares.copy()),
             "histograms": torch.from_numpy(self.histograms.copy()),
@@ -220,9 +210,8 @@ class ColorSimilarity:
     @classmethod
     def from_state_dict(cls, state: dict[str, torch.Tensor]) -> Self:
         """The object whose `state_dict` this is."""
-        similarity = cls(len(state["sums"]) + 1, int(state["bins"]))
-        height, width = state["size"].tolist()
-        similarity.count, similarity.size = int(state["count"]), (height, width)
+        similarity = cls(len(state["sums"]))
+        similarity.count, similarity.pixels = int(state["count"]), int(state["pixels"])
         similarity.sums, similarity.squares = state["sums"].numpy().copy(), state["squares"].numpy().copy()
         similarity.histograms = state["histograms"].numpy().copy()
         return similarity
@@ -242,8 +231,12 @@ class ColorDrift:
     def __init__(self, num_frames: int) -> None:
         self.num_frames = num_frames
 
+    def features(self, videos: torch.Tensor) -> torch.Tensor:
+        """What the statistics take of videos `[N, 3, T, H, W]`: `shared_pixels`, int64 `[N, T]`."""
+        return torch.from_numpy(shared_pixels(videos))
+
     def statistics(self) -> ColorSimilarity:
-        """Empty statistics of one side, to be updated with videos `[N, 3, T, H, W]`."""
+        """Empty statistics of one side, to be updated with `features`."""
         return ColorSimilarity(self.num_frames)
 
     def compare(self, fake: ColorSimilarity, real: ColorSimilarity) -> dict[str, Any]:

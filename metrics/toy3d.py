@@ -18,18 +18,22 @@ class Toy3D(torch.nn.Module):
     """87 standardised features of a clip: motion energies in 40 spatio-temporal bands, and seven plain statistics.
 
     The constants of the standardisation are those of a fixed corpus (`fit_toy3d.py`), never of the clips under test.
+
+    Args:
+        preparation: taken as every backbone takes it, and ignored: a hand-made backbone has its own preparation.
     """
 
     name = "toy3d"
     version = 1
     dim = 87
     min_frames = 9
+    numeric_mode = "float32"
 
     filters: torch.Tensor
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, preparation: str = "none") -> None:
         super().__init__()
         constants = json.loads(CONSTANTS.read_text())
         self.register_buffer("filters", quadrature_filters().float())

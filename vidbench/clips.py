@@ -1,28 +1,30 @@
 """Clips: what a protocol draws from stored videos or from a generator, and the loader that reads them in parallel."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from functools import partial
+from heapq import nsmallest
+from itertools import count, islice
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from .draws import draw, draw_seed
 from .errors import BadVideoError, UserError
 from .generator import Generator
 from .protocol import ClipProtocol
 from .sources import Source, Video
+from .sources.resize import Fit, crop_and_resize, shorter_side
 
 GROUPS = 20  # of the delete-a-group jackknife
 
 
-class Indexed(Protocol):
-    """Clips by index."""
+class Clips(Protocol):
+    """One side of a score: clips in a protocol's size, by index."""
 
     name: str
+    protocol: ClipProtocol
 
     def __len__(self) -> int:
         """How many clips."""
@@ -32,14 +34,12 @@ class Indexed(Protocol):
         """Clip uint8 `[3, T, H, W]`, or why its video cannot be read."""
         ...
 
-
-class Clips(Indexed, Protocol):
-    """One side of a score: clips in a protocol's size, ready for a measure."""
-
-    protocol: ClipProtocol
-
     def group(self, index: int) -> int:
         """The jackknife group (0 to 19) of a clip: clips of one video are in one group."""
+        ...
+
+    def describe(self, indices: range) -> list[Any]:
+        """What identifies some clips within their source."""
         ...
 
     def without(self, bad: dict[str, str]) -> "Clips":
@@ -83,41 +83,68 @@ class StoredClips:
     ) -> None:
         assert protocol.size is not None
         self.name, self.protocol, self.bad = name or source.name, protocol, bad or {}
-        self.source = source.resized(protocol.size)
+        self.source = source.resized(protocol.size, fit_of(protocol))
         self.cycle = cycle
         readable = [video for video in source.videos if video.name not in self.bad]
-        self.videos = [video for video in readable if source.info(video).length >= protocol.span]
-        self.short = [video for video in readable if source.info(video).length < protocol.span]
-        if not self.videos or (len(self.videos) < protocol.clips and not cycle):
+        self.videos = [video for video in readable if source.info(video).length >= protocol.needed]
+        self.short = [video for video in readable if source.info(video).length < protocol.needed]
+        if protocol.crop == "none":
+            self._require_size(source, protocol.size)
+        self.drawn = list(islice(self._visits(), protocol.clips))
+        if len(self.drawn) < (2 if cycle else protocol.clips):
             raise self._too_few()
-        self.drawn = self._draw()
         ranks = {video.name: rank for rank, video in enumerate(sorted(self.videos, key=lambda video: video.key))}
         self.groups = [ranks[clip.video.name] % GROUPS for clip in self.drawn]
 
-    def _draw(self) -> list[Drawn]:
-        seed, drawn = self.protocol.seed, list[Drawn]()
-        for visit in count():
-            for video in sorted(self.videos, key=lambda video: draw_seed(seed, f"order/{video.key}", visit)):
-                if len(drawn) == self.protocol.clips:
-                    return drawn
-                drawn.append(Drawn(video, self._start(video, visit)))
-        raise AssertionError
+    def _visits(self) -> Iterator[Drawn]:
+        """Clips in order, without end where videos are visited again."""
+        protocol = self.protocol
+        if self.cycle and protocol.clips_per_video == "all":
+            windows = [(video, t) for video in self.videos for t in range(self._starts(video))]
+            yield from (Drawn(*window) for window in nsmallest(protocol.clips, windows, key=self._window_rank))
+            return
+        for visit in count() if self.cycle and protocol.clips_per_video == "cycle" and self.videos else (0,):
+            for video in sorted(self.videos, key=lambda video: self._rank(video, visit)):
+                yield Drawn(video, self._start(video, visit))
+
+    def _rank(self, video: Video, visit: int) -> Any:
+        """What a pass is sorted by."""
+        if self.protocol.order == "sorted":
+            return video.key
+        return draw_seed(self.protocol.seed, f"order/{video.key}", visit)
+
+    def _window_rank(self, window: tuple[Video, int]) -> int:
+        video, start = window
+        return draw_seed(self.protocol.seed, f"window/{video.key}", start)
+
+    def _starts(self, video: Video) -> int:
+        """At how many frames of a video a clip can start."""
+        return self.source.info(video).length - self.protocol.span + 1
 
     def _start(self, video: Video, visit: int) -> int:
         if self.protocol.start == "zero":
             return 0
-        starts = self.source.info(video).length - self.protocol.span + 1
-        return int(torch.randint(starts, (), generator=draw(self.protocol.seed, f"start/{video.key}", visit)))
+        chance = draw(self.protocol.seed, f"start/{video.key}", visit)
+        return int(torch.randint(self._starts(video), (), generator=chance))
+
+    def _require_size(self, source: Source, size: tuple[int, int]) -> None:
+        for video in self.videos:
+            if source.info(video).size != size:
+                (height, width), name = source.info(video).size, self.protocol.name
+                raise UserError(
+                    f"{name} resizes nothing, so all videos must have {size[0]}x{size[1]} pixels; {video.name} in"
+                    f" {self.name} has {height}x{width}. Bring the videos to one size first (vidbench data convert)."
+                )
 
     def _too_few(self) -> UserError:
         protocol, have = self.protocol, len(self.videos)
-        asked = f"{protocol.name} needs {1 if self.cycle else protocol.clips}"
+        asked = f"{protocol.name} needs {'two clips from' if self.cycle else protocol.clips}"
         problems = []
         if self.short:
             shortest = self.short[0]
             length = self.source.info(shortest).length
             problems.append(
-                f"{len(self.short)} of {len(self.source.videos)} videos in {self.name} have fewer than {protocol.span}"
+                f"{len(self.short)} of {len(self.source.videos)} videos in {self.name} have fewer than {protocol.needed}"
                 f" frames and do not count ({shortest.name}: {length})"
             )
         if self.bad:
@@ -125,7 +152,7 @@ class StoredClips:
         found = "; ".join(problems) or f"{self.name} has {len(self.source.videos)} videos"
         mend = f"or score what is there with --clips {have} (its interval will be wide, and its bias large)"
         return UserError(
-            f"{found}; {have} can be used, and {asked} videos of {protocol.span} frames. Add longer or more videos"
+            f"{found}; {have} can be used, and {asked} videos of {protocol.needed} frames. Add longer or more videos"
             f"{', ' + mend if have >= 2 and not self.cycle else ''}."
         )
 
@@ -144,6 +171,10 @@ class StoredClips:
         """The jackknife group of a clip."""
         return self.groups[index]
 
+    def describe(self, indices: range) -> list[Any]:
+        """Key and start of some clips."""
+        return [[self.drawn[index].video.key, self.drawn[index].start] for index in indices]
+
     def without(self, bad: dict[str, str]) -> "StoredClips":
         """The same draw over the videos that are left when further unreadable ones are taken out."""
         return StoredClips(self.source, self.protocol, cycle=self.cycle, bad={**self.bad, **bad}, name=self.name)
@@ -158,9 +189,11 @@ class GeneratedClips:
     """Clips that a generator makes: clip `i` has the seed drawn from (seed, i), and starts at frame 0."""
 
     def __init__(self, name: str, generator: Generator, protocol: ClipProtocol) -> None:
-        if generator.max_frames is not None and generator.max_frames < protocol.span:
+        self.phases = getattr(generator, "phases", 1) if protocol.generated_start == "random-phase" else 1
+        needed = protocol.span + self.phases - 1
+        if generator.max_frames is not None and generator.max_frames < needed:
             raise UserError(
-                f"{name} makes videos of at most {generator.max_frames} frames; {protocol.name} needs {protocol.span}."
+                f"{name} makes videos of at most {generator.max_frames} frames; {protocol.name} needs {needed}."
             )
         self.name, self.generator, self.protocol = name, generator, protocol
 
@@ -176,13 +209,25 @@ class GeneratedClips:
         return clip
 
     def sample(self, indices: Sequence[int]) -> np.ndarray:
-        """Several clips at once, uint8 `[N, 3, T, H, W]`."""
-        seeds = [draw_seed(self.protocol.seed, "clip", index) for index in indices]
-        videos = self.generator.sample(seeds, self.protocol.span)
-        expected = (len(seeds), 3, self.protocol.span, *self.generator.size)
+        """Several clips at once `[N, 3, T, H, W]`: uint8, or float32 where the protocol does not quantise."""
+        seeds, span = [self._seed(index) for index in indices], self.protocol.span
+        videos = self.generator.sample(seeds, span + self.phases - 1)
+        expected = (len(seeds), 3, span + self.phases - 1, *self.generator.size)
         if tuple(videos.shape) != expected:
             raise UserError(f"{self.name} gave samples of shape {tuple(videos.shape)} where {expected} was asked for.")
-        return quantise(videos[:, :, :: self.protocol.stride], self.name)
+        if not torch.isfinite(videos).all():
+            raise UserError(f"{self.name} gave samples with values that are not finite (NaN or infinity).")
+        if self.phases > 1:
+            starts = [int(torch.randint(self.phases, (), generator=draw(seed, "phase"))) for seed in seeds]
+            videos = torch.stack([video[:, t : t + span] for video, t in zip(videos, starts, strict=True)])
+        return QUANTISE[self.protocol.quantise](videos[:, :, :: self.protocol.stride])
+
+    def _seed(self, index: int) -> int:
+        return draw_seed(self.protocol.seed, "clip", index)
+
+    def describe(self, indices: range) -> list[Any]:
+        """Seeds of some clips, and the real videos that a reference generator leaves out."""
+        return [[self._seed(index) for index in indices], sorted(getattr(self.generator, "left_out", ()))]
 
     def without(self, bad: dict[str, str]) -> "GeneratedClips":
         """The same clips of a reference generator that leaves out further unreadable real videos."""
@@ -194,47 +239,28 @@ class GeneratedClips:
         return index % GROUPS
 
 
-def quantise(videos: torch.Tensor, name: str = "samples") -> np.ndarray:
-    """[-1, 1] to 8 bit by rounding half up: floor(127.5 x + 128), clamped to 0..255; `name` is for messages.
-
-    Raises:
-        UserError: a value is not finite.
-    """
-    if not torch.isfinite(videos).all():
-        raise UserError(f"{name}: there are values that are not finite (NaN or infinity).")
+def quantise(videos: torch.Tensor) -> np.ndarray:
+    """[-1, 1] to 8 bit by rounding half up: floor(127.5 x + 128), clamped to 0..255."""
     levels = (videos.detach().float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
     return levels.cpu().numpy()
 
 
-def batches(clips: Indexed, size: int, workers: int) -> Iterator[list[np.ndarray | BadVideoError]]:
-    """Clips in order of index, `size` at a time; stored clips and light generators are read by worker processes.
-
-    The queue is bounded: each worker is at most two batches ahead.
-    """
-    if isinstance(clips, GeneratedClips) and not clips.generator.in_workers:
-        for first in range(0, len(clips), size):
-            yield list(clips.sample(range(first, min(first + size, len(clips)))))
-        return
-    yield from DataLoader(clips, batch_size=size, num_workers=workers, collate_fn=list)  # type: ignore[arg-type]
+def truncate(videos: torch.Tensor) -> np.ndarray:
+    """[-1, 1] to 8 bit by truncation of 255 (x + 1) / 2, clamped to 0..255."""
+    levels = ((videos.detach().float() + 1) / 2 * 255).clamp(0, 255).to(torch.uint8)
+    return levels.cpu().numpy()
 
 
-class Watch:
-    """Looks at clips as they pass for what should not be there: still, black and repeated ones."""
+def leave(videos: torch.Tensor) -> np.ndarray:
+    """[-1, 1] as it is, float32, clamped."""
+    return videos.detach().float().clamp(-1, 1).cpu().numpy()
 
-    def __init__(self) -> None:
-        self.still, self.black = 0, 0
-        self.seen: Counter[int] = Counter()
 
-    def update(self, clips: Sequence[np.ndarray]) -> None:
-        """Take clips, each uint8 `[3, T, H, W]`."""
-        for clip in clips:
-            self.still += bool(clip.shape[1] > 1 and (clip == clip[:, :1]).all())
-            self.black += bool(clip.max() < 16)
-            self.seen[hash(clip.tobytes())] += 1
+QUANTISE = {"round": quantise, "truncate": truncate, "none": leave}
 
-    def warnings(self, name: str) -> list[str]:
-        """One line for each kind of suspicious clip found."""
-        repeated = sum(times - 1 for times in self.seen.values())
-        total = self.seen.total()
-        kinds = {"do not move at all": self.still, "are black": self.black, "are exact repeats of another": repeated}
-        return [f"{name}: {found} of {total} clips {what}." for what, found in kinds.items() if found]
+
+def fit_of(protocol: ClipProtocol) -> Fit:
+    """How stored frames are brought to the protocol's size."""
+    if protocol.crop == "shorter-side":
+        return partial(shorter_side, antialias=protocol.filter == "linear-antialias/torch")
+    return crop_and_resize

@@ -23,7 +23,8 @@ T = TypeVar("T", bound=Config)
 
 def names(folder: str) -> list[str]:
     """Names of the configurations shipped in `configs/<folder>`, sorted."""
-    return sorted(path.name.removesuffix(".yaml") for path in files("vidbench").joinpath("configs", folder).iterdir())
+    root = Path(str(files("vidbench"))) / "configs" / folder
+    return sorted(path.relative_to(root).as_posix().removesuffix(".yaml") for path in root.rglob("*.yaml"))
 
 
 def shipped(kind: type[T], folder: str, name: str) -> T:

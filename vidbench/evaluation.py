@@ -3,12 +3,12 @@
 import importlib.util
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from . import config
-from .datasets import DataSet
+from .datasets import DEFAULT, DataSet
 from .draws import draw_seed
 from .errors import UserError
 from .evaluator import Evaluator, quiet
@@ -16,6 +16,7 @@ from .generator import Generator
 from .passes import Track
 from .preflight import preflight
 from .protocol import load_protocol
+from .ranks import exchange, is_first, joined
 from .record import Record, load_record
 from .registry import MODELS
 from .sheets import contact_sheet
@@ -85,11 +86,21 @@ def evaluate(
     Raises:
         UserError: a mistake in the request.
     """
+    with joined(request.options.get("device", "cpu")) as device:
+        if not is_first():
+            track, say = quiet, lambda line: None
+        request = replace(request, options={**request.options, "device": device})
+        return run(request, track, say, dry_run=dry_run)
+
+
+def run(request: Request, track: Track, say: Callable[[str], None], *, dry_run: bool) -> list[Record]:
+    """`evaluate`, in each of several processes."""
     fakes = [open_path(request, path, None, request.options.get("size")) for path in request.fake]
     entries = [entry for metric in request.metrics for entry in contenders(request, metric, fakes, track, say)]
     folder = request.out / "records"
     keys = [entry.evaluator.key(entry.side) for entry in entries]
     at_hand = {record.key: record for record in stored_records(folder) if record.key in keys}
+    exchange(None)
     for line in preflight([(entry.evaluator, entry.name, entry.side) for entry in entries], set(at_hand)):
         say(line)
     if dry_run:
@@ -101,7 +112,7 @@ def evaluate(
         if id(entry) in left_out:
             continue
         found = at_hand.get(key)
-        records.append(found.named(entry.name, entry.evaluator.real.name) if found else score(entry, folder))
+        records.append(found.named(entry.name, entry.evaluator.real_name) if found else score(entry, folder))
     for warning in dict.fromkeys(f"warning: {record.metric}: {text}" for record in records for text in record.warnings):
         say(warning)
     return records
@@ -111,7 +122,8 @@ def can_score(entry: Contender, say: Callable[[str], None]) -> bool:
     """Index all that is needed and fail early; False for a reference generator that has nothing to stand on."""
     evaluator = entry.evaluator
     protocol = evaluator.resolve(entry.side)
-    evaluator.clips(evaluator.real, protocol, cycle=True)
+    if evaluator.real is not None:
+        evaluator.clips(evaluator.real, protocol, cycle=True)
     if getattr(entry.side, "is_reference", False):
         reference: Any = entry.side
         evaluator.index(reference.source)
@@ -127,10 +139,10 @@ def can_score(entry: Contender, say: Callable[[str], None]) -> bool:
 def score(entry: Contender, folder: Path) -> Record:
     """Score one contender; its record and contact sheet are saved."""
     record, side, real = entry.evaluator.score_with_passes(entry.side, entry.name)
-    path = record.save(folder)
-    contact_sheet(
-        path.with_suffix(".png"), record.metric, {f"real: {record.real.name}": real.first, record.model: side.first}
-    )
+    if is_first():
+        path = record.save(folder)
+        shown = {f"real: {record.real.name}": real.first, record.model: side.first}
+        contact_sheet(path.with_suffix(".png"), record.metric, {name: clips for name, clips in shown.items() if clips})
     return record
 
 
@@ -156,7 +168,11 @@ def contenders(
         options["clips"] = options.get("clips") or protocol.clips
     if request.changes:
         protocol = config.change(protocol, [*request.changes, f"name={protocol.name}+{'+'.join(request.changes)}"])
-    real = request.real if card_of(request) else open_real(request, request.split, options["size"])
+    taken = options.get("real_stats")
+    if taken is not None and taken.exists() and request.real is None:
+        real = None
+    else:
+        real = request.real or DEFAULT if card_of(request) else open_real(request, request.split, options["size"])
     evaluator = Evaluator(protocol, real, split=request.split, **options)
     found = [Contender(fake.name, evaluator, fake) for fake in fakes]
     registered = importable_models(say) if request.references or not (request.models or fakes) else []
@@ -166,6 +182,9 @@ def contenders(
     references = [name for name in request.models if is_reference(name)]
     if request.references and not references:
         references = [name for name in registered if is_reference(name)]
+    if evaluator.real is None and references:
+        say("The reference generators are left out: they stand on real videos, and there are only their statistics.")
+        return found
     return found + reference_contenders(request, references, evaluator, options, say)
 
 
@@ -187,6 +206,7 @@ def reference_contenders(
 ) -> list[Contender]:
     """The reference generators, on real videos that the score does not use where there are such."""
     real = evaluator.real
+    assert real is not None
     held_out, floor = hold_out(request, real, evaluator.size)
     size = evaluator.size or commonest(real, "size")
     found = []
@@ -199,7 +219,9 @@ def reference_contenders(
             continue
         if name == "real" and floor is not real:
             say(f"real is one half of {real.name} against the other, so that no video is on both sides.")
-            judge = Evaluator(evaluator.protocol, floor, **{**options, "backbone": evaluator.backbone_name})
+            judge = Evaluator(
+                evaluator.protocol, floor, **{**options, "backbone": evaluator.backbone_name, "real_stats": None}
+            )
         generator = MODELS.load(name)((held_out or real).resized(size), evaluator.protocol.span)
         found.append(Contender(name, judge, generator))
     return found

@@ -16,18 +16,19 @@ from typing import Any
 
 import torch
 
+from .backbones import load_backbone
 from .clips import Clips, GeneratedClips, StoredClips
-from .errors import BadVideoError, UserError
-from .files import cache_dir
+from .datasets import DataSet
+from .errors import BadVideoError
 from .generator import Generator
-from .passes import Pass, Track, gather, jackknife, load_pass, merge, save_pass
+from .passes import Job, Pass, Track, cut_of, gather, jackknife, merge
 from .protocol import ClipProtocol, load_protocol
+from .ranks import is_first, world
+from .real_stats import RealStats, check_real_stats, load_real_stats, save_real_stats
 from .record import Backbone, Record, identity
-from .registry import BACKBONES, MEASURES
-from .sides import Fake, as_side, commonest, describe, mismatches, named_dataset, unreadable
-from .sources import Source, open_source
-
-BATCH_BYTES, BATCH_FRAMES = 2**26, 512  # a batch holds no more than either, but at least one clip
+from .registry import MEASURES
+from .sides import Fake, as_side, commonest, describe, mismatches, open_real, unreadable
+from .sources import Source
 
 
 def quiet(items: Iterable[Any], label: str, total: int) -> Iterable[Any]:
@@ -50,8 +51,12 @@ class Evaluator:
         seed: seed of every draw; default the protocol's.
         skip_bad: leave unreadable videos out, and count them, instead of stopping.
         device: where the backbone runs.
+        precision: of the backbone: `float32`, or `bfloat16` where it offers that (another number, and recorded).
+        weights: a file with the backbone's weights; default the cache.
         batch: clips at a time; default so that a batch stays below 64 MiB and 512 frames.
         workers: processes that read clips; default one a core.
+        real_stats: a file with the real side's statistics, taken if it exists (`real` need not be there then), and
+            written otherwise.
         track: shows progress.
 
     Raises:
@@ -70,28 +75,38 @@ class Evaluator:
         seed: int | None = None,
         skip_bad: bool = False,
         device: str = "cpu",
+        precision: str = "float32",
+        weights: Path | None = None,
         batch: int | None = None,
         workers: int | None = None,
+        real_stats: Path | None = None,
         track: Track = quiet,
     ) -> None:
         protocol = load_protocol(metric) if isinstance(metric, str) else metric
-        card = None if isinstance(real, Source) else named_dataset(real)
-        if isinstance(real, Source):
-            self.real = real
-        else:
-            self.real = card.source(split, size) if card else open_source(str(real), split=split, size=size)
+        taken = real_stats is not None and real_stats.exists()
+        self.real: Source | None = None
+        card: DataSet | None = None
+        if not (taken and real is None):
+            self.real, card = open_real(real, split, size)
         if clips is None and card is not None and not (isinstance(metric, str) and "@" in metric):
             clips = card.clips.get(protocol.name)
         seed = protocol.seed if seed is None else seed
-        self.protocol = protocol.resolved(clips=clips or protocol.clips, split=self.real.split, seed=seed)
+        self.protocol = protocol.resolved(clips=clips or protocol.clips, split=self.real and self.real.split, seed=seed)
         self.size, self.skip_bad, self.device, self.batch, self.track = size, skip_bad, device, batch, track
-        self.workers = (os.cpu_count() or 1) if workers is None else workers
+        self.workers = max((os.cpu_count() or 1) // world(), 1) if workers is None else workers
         measure = MEASURES.load(protocol.measure)
         self.backbone = None
         if measure.needs_backbone:
-            self.backbone = load_backbone(backbone or (card.backbone if card else "i3d"), protocol).to(device)
-        self.measure = measure(protocol.frames if self.backbone is None else self.backbone.dim)
-        self._real_passes: dict[str, Pass] = {}
+            name = backbone or (card.backbone if card else "i3d")
+            self.backbone = load_backbone(name, protocol, precision, weights).to(device)
+            self.measure = measure(self.backbone.dim, biased=protocol.covariance == "n")
+        else:
+            self.measure = measure(protocol.frames)
+        self.real_stats = real_stats
+        self.taken = load_real_stats(real_stats, type(self.measure.statistics())) if real_stats and taken else None
+        if self.taken is not None:
+            self.protocol = self.protocol.resolved(split=self.taken.protocol.split)
+        self._real_sides: dict[str, RealStats] = {}
 
     @property
     def backbone_name(self) -> str | None:
@@ -102,6 +117,19 @@ class Evaluator:
     def metric(self) -> str:
         """Protocol and backbone, such as `fvd16@512[toy3d]`."""
         return self.protocol.name + (f"[{self.backbone.name}]" if self.backbone is not None else "")
+
+    @property
+    def real_name(self) -> str:
+        """What the real side is called."""
+        return self.taken.side.name if self.taken else self.real.name if self.real else "none"
+
+    @property
+    def computed(self) -> dict[str, Any]:
+        """How features are computed: what statistics must agree in, apart from the protocol."""
+        backbone = self.backbone
+        described = backbone and {"name": backbone.name, "version": backbone.version, "hash": backbone.tensor_hash()}
+        mode = backbone.numeric_mode if backbone is not None else "exact"
+        return {"backbone": described or None, "numeric mode": mode, "measure version": self.measure.version}
 
     def score(self, fake: Fake, name: str | None = None) -> Record:
         """Score generated videos.
@@ -116,21 +144,22 @@ class Evaluator:
         """
         return self.score_with_passes(fake, name)[0]
 
-    def score_with_passes(self, fake: Fake, name: str | None = None) -> tuple[Record, Pass, Pass]:
-        """`score`, and the passes over the generated and the real side that it rests on."""
+    def score_with_passes(self, fake: Fake, name: str | None = None) -> tuple[Record, Pass, RealStats]:
+        """`score`, and the two sides that it rests on."""
         began = time.monotonic()
         fake = as_side(fake, self.size)
         protocol = self.resolve(fake)
         clips = self.clips(fake, protocol, name)
-        real = self._real_pass(protocol)
-        side = self._gather(clips, clips.name)
+        real = self._real_side(protocol)
+        side = gather(clips, self._job(fake, protocol, clips.name))
         result = self.measure.compare(reduce(merge, side.groups), reduce(merge, real.groups))
         se = jackknife(self.measure.compare, side.groups, real.groups)
         return self._record(fake, side, real, result, se, time.monotonic() - began), side, real
 
     def resolve(self, fake: Generator | Source) -> ClipProtocol:
         """The protocol with the size of the clips filled in."""
-        size = self.size or (commonest(fake, "size") if isinstance(fake, Source) else fake.size)
+        own = self.taken.protocol.size if self.taken else None
+        size = self.size or own or (commonest(fake, "size") if isinstance(fake, Source) else fake.size)
         return self.protocol.resolved(size=size)
 
     def clips(
@@ -166,61 +195,71 @@ class Evaluator:
 
     def key(self, fake: Generator | Source) -> str:
         """Identity of the computation: equal keys give equal values."""
-        fingerprint = getattr(fake, "fingerprint", None) or f"made at {time.time_ns()}"
-        return identity(self._real_key(self.resolve(fake)), fingerprint)
+        protocol = self.resolve(fake)
+        real = self.taken.key if self.taken else self.real and self._side_key(self.real, protocol)
+        made = self._side_key(fake, protocol) or f"made at {time.time_ns()}"
+        return identity(real, made, self.skip_bad)
+
+    def cached_blocks(self, side: Generator | Source, protocol: ClipProtocol) -> int:
+        """How many of a side's blocks of features may be in the cache."""
+        return len(list(self._job(side, protocol, "").folder.glob("*.safetensors")))
 
     def features(self, videos: torch.Tensor) -> torch.Tensor:
-        """What the statistics take of clips uint8 `[N, 3, T, H, W]`: features `[N, d]`, or the clips themselves."""
+        """What statistics take of clips uint8 `[N, 3, T, H, W]`: `[N, d]`; without TF32, whatever the user has set."""
         if self.backbone is None:
-            return videos
+            shared: torch.Tensor = self.measure.features(videos)
+            return shared
         with torch.backends.cudnn.flags(allow_tf32=False):
             features: torch.Tensor = self.backbone(videos.to(self.device)).cpu()
         return features
 
-    def _gather(self, clips: Clips, label: str) -> Pass:
-        height, width = clips.protocol.size or (1, 1)
-        clip_bytes = 3 * clips.protocol.frames * height * width
-        batch = self.batch or max(1, min(BATCH_FRAMES // clips.protocol.frames, BATCH_BYTES // clip_bytes))
-        return gather(
-            clips,
-            self.measure.statistics,
-            self.features,
+    def _side_key(self, side: Generator | Source, protocol: ClipProtocol) -> str | None:
+        """Identity of one side's features; None for a generator that states no fingerprint."""
+        fingerprint: str | None = getattr(side, "fingerprint", None)
+        return fingerprint and identity("features", 1, protocol.hash, self.computed, fingerprint)
+
+    def _job(self, side: Generator | Source, protocol: ClipProtocol, label: str) -> Job:
+        return Job(
+            statistics=self.measure.statistics,
+            features=self.measure.features if self.backbone is None else self.features,
+            in_workers=self.backbone is None,
+            key=self._side_key(side, protocol),
             label=f"{self.metric} {label}",
-            batch=batch,
+            batch=self.batch or cut_of(protocol),
             workers=self.workers,
             skip_bad=self.skip_bad,
             track=self.track,
         )
 
-    def _real_key(self, protocol: ClipProtocol) -> str:
-        backbone = self.backbone.tensor_hash() if self.backbone is not None else None
-        parts = (protocol.hash, self.measure.version, self.real.fingerprint, backbone, "float32", self.skip_bad)
-        return identity("statistics", 1, *parts)
+    def _real_side(self, protocol: ClipProtocol) -> RealStats:
+        """The real side: made once a size, or taken from a file."""
+        if self.taken is not None and self.real_stats is not None:
+            check_real_stats(self.taken, self.real_stats, protocol, self.computed)
+            return self.taken
+        if protocol.hash not in self._real_sides:
+            self._real_sides[protocol.hash] = self._make_real_side(protocol)
+        return self._real_sides[protocol.hash]
 
-    def _real_file(self, protocol: ClipProtocol) -> Path:
-        return cache_dir() / "statistics" / f"{self._real_key(protocol)}.safetensors"
-
-    def real_is_cached(self, protocol: ClipProtocol) -> bool:
-        """Whether the real side's statistics are at hand."""
-        return protocol.hash in self._real_passes or self._real_file(protocol).exists()
-
-    def _real_pass(self, protocol: ClipProtocol) -> Pass:
-        """The real side's statistics: kept, read from the cache, or computed and cached."""
-        if protocol.hash not in self._real_passes:
-            clips = self.clips(self.real, protocol, cycle=True)
-            assert isinstance(clips, StoredClips)
-            path = self._real_file(protocol)
-            done = load_pass(clips, type(self.measure.statistics()), path)
-            if done is None:
-                done = self._gather(clips, f"real {self.real.name}")
-                save_pass(done, path)
-            self._real_passes[protocol.hash] = done
-        return self._real_passes[protocol.hash]
+    def _make_real_side(self, protocol: ClipProtocol) -> RealStats:
+        real = self.real
+        assert real is not None
+        done = gather(self.clips(real, protocol, cycle=True), self._job(real, protocol, f"real {real.name}"))
+        side, key = describe(real, done.clips), self._side_key(real, protocol)
+        stats = RealStats(protocol, self.computed, side, key, done.groups, done.warnings, done.first)
+        if self.real_stats is not None and is_first():
+            save_real_stats(stats, self.real_stats)
+        return stats
 
     def _record(
-        self, fake: Generator | Source, side: Pass, real: Pass, result: dict[str, Any], se: float | None, seconds: float
+        self,
+        fake: Generator | Source,
+        side: Pass,
+        real: RealStats,
+        result: dict[str, Any],
+        se: float | None,
+        seconds: float,
     ) -> Record:
-        warnings = [*real.warnings, *side.warnings, *mismatches(self.real, fake)]
+        warnings = [*real.warnings, *side.warnings, *(mismatches(self.real, fake) if self.real else ())]
         if result.get("rank_deficient"):
             warnings.append(
                 "no more clips than features, so the score is biased upwards: compare equal numbers of clips only."
@@ -234,31 +273,18 @@ class Evaluator:
             protocol_hash=side.clips.protocol.hash,
             measure_version=self.measure.version,
             backbone=backbone
-            and Backbone(name=backbone.name, version=backbone.version, tensor_hash=backbone.tensor_hash()),
+            and Backbone(
+                name=backbone.name,
+                version=backbone.version,
+                tensor_hash=backbone.tensor_hash(),
+                weights=getattr(backbone, "weights_verdict", None),
+            ),
+            numeric_mode=self.computed["numeric mode"],
             key=self.key(fake),
             warnings=warnings,
             device=self.device,
             seconds=round(seconds, 3),
             fake=describe(fake, side.clips),
-            real=describe(self.real, real.clips),
+            real=real.side,
             **result,
         )
-
-
-def load_backbone(name: str, protocol: ClipProtocol) -> Any:
-    """A backbone for a protocol's clips, in evaluation mode.
-
-    Raises:
-        UserError: an unknown one, or clips that are too short for it.
-    """
-    if name == "i3d" and name not in BACKBONES.names():
-        raise UserError(
-            'The backbone "i3d", the default for everything but the toy sets, is not part of this version.'
-            " Use the built-in one: --backbone toy3d."
-        )
-    backbone = BACKBONES.load(name)().eval()
-    if protocol.frames < backbone.min_frames:
-        raise UserError(
-            f"{name} needs clips of {backbone.min_frames} frames or more; {protocol.name} has {protocol.frames}."
-        )
-    return backbone

@@ -4,31 +4,32 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+from torch.utils.data import DataLoader
 
-from .clips import Watch, batches
 from .errors import BadVideoError
 from .passes import Track
 from .protocol import load_protocol, presets
 from .sides import unreadable
 from .sources import Source
+from .suspicion import look_at, suspicions
 
 
 class Glances:
-    """Three frames of every readable video: the first, the middle and the last, uint8 `[3, 3, H, W]`."""
+    """What `look_at` says of the first, the middle and the last frame of every readable video."""
 
     def __init__(self, source: Source) -> None:
-        self.source, self.name = source, source.name
+        self.source = source
         self.videos = [video for video in source.videos if source.length(video)]
 
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, index: int) -> np.ndarray | BadVideoError:
-        """The frames of one video, or why it cannot be read."""
+    def __getitem__(self, index: int) -> tuple[int, bool, bool] | BadVideoError:
+        """One video's, or why it cannot be read."""
         video = self.videos[index]
         last = self.source.length(video) - 1
         try:
-            return np.concatenate([self.source.read(video, t, t + 1) for t in (0, last // 2, last)], axis=1)
+            return look_at(np.concatenate([self.source.read(video, t, t + 1) for t in (0, last // 2, last)], axis=1))
         except BadVideoError as error:
             return error
 
@@ -45,10 +46,14 @@ def inspect_source(source: Source, workers: int, track: Track) -> dict[str, Any]
     for video in track(missing, f"index {source.name}", len(missing)):
         source.index([video])
     bad = unreadable(source, source.videos)
-    watch, glances = Watch(), Glances(source)
-    for items in track(batches(glances, 8, workers), f"look at {source.name}", -(-len(glances) // 8)):
-        bad |= {item.video: item.reason for item in items if isinstance(item, BadVideoError)}
-        watch.update([item for item in items if isinstance(item, np.ndarray)])
+    glances, looks = Glances(source), list[tuple[int, bool, bool]]()
+    loader = DataLoader(glances, None, num_workers=workers)  # type: ignore[arg-type, var-annotated]
+    for look in track(loader, f"look at {source.name}", len(glances)):
+        if isinstance(look, BadVideoError):
+            bad[look.video] = look.reason
+        else:
+            looks.append(look)
+    digest, still, black = np.array(looks, np.int64).reshape(-1, 3).T
     infos = [source.info(video) for video in source.videos if video.name not in bad]
     lengths = np.array([info.length for info in infos])
     facts: dict[str, Any] = {
@@ -76,5 +81,5 @@ def inspect_source(source: Source, workers: int, track: Track) -> dict[str, Any]
         for what, values in common.items()
         if len(set(values)) > 1
     ]
-    facts["warnings"] = [*source.notes, *several, *watch.warnings(source.name)]
+    facts["warnings"] = [*source.notes, *several, *suspicions(source.name, digest, still, black)]
     return facts

@@ -10,6 +10,7 @@ from .clips import GeneratedClips
 from .errors import BadVideoError
 from .evaluator import Evaluator
 from .generator import Generator
+from .passes import BLOCK
 from .protocol import ClipProtocol
 from .sides import indexed
 from .sources import Source
@@ -34,22 +35,40 @@ def preflight(contenders: Sequence[Contender], done: set[str]) -> Iterator[str]:
         height, width = protocol.size or (0, 0)
         yield (
             f"{evaluator.metric}: {protocol.clips} clips of {protocol.frames} frames, stride {protocol.stride},"
-            f" {height}x{width}, seed {protocol.seed}, against {stock(evaluator.real, protocol, cycle=True)}"
-            f"{'; its statistics are cached' if evaluator.real_is_cached(protocol) else ''}"
+            f" {height}x{width}, seed {protocol.seed}, against {opponent(evaluator, protocol)}"
         )
         for contender in members:
             state = "" if contender in waiting else "; its record is at hand"
             side = contender[2]
             what = stock(side, protocol, cycle=False) if isinstance(side, Source) else f"generator {contender[1]}"
-            yield f"  {what}{state}"
+            yield f"  {what}{state or cached(evaluator, side, protocol)}"
         pending = [contender for contender in members if contender in waiting]
         if pending:
-            sides = len(pending) + (not evaluator.real_is_cached(protocol))
-            seconds += sides * protocol.clips * clip_seconds(evaluator, protocol, pending[0][2])
+            sides = [side for _, _, side in pending] + ([evaluator.real] if evaluator.real else [])
+            clips = sum(uncached(evaluator, side, protocol) for side in sides)
+            seconds += clips * clip_seconds(evaluator, protocol, pending[0][2]) if clips else 0
     yield (
         f"expected: {duration(seconds)}, {len(waiting) * RECORD_BYTES / 1e6:.1f} MB of records;"
         f" {len(contenders) - len(waiting)} of {len(contenders)} scores are at hand"
     )
+
+
+def opponent(evaluator: Evaluator, protocol: ClipProtocol) -> str:
+    """The real side, in words."""
+    if evaluator.real is None:
+        return f"the statistics of {evaluator.real_name} in {evaluator.real_stats}"
+    return stock(evaluator.real, protocol, cycle=True) + cached(evaluator, evaluator.real, protocol)
+
+
+def uncached(evaluator: Evaluator, side: Generator | Source, protocol: ClipProtocol) -> int:
+    """How many clips of a side have no features in the cache."""
+    return max(protocol.clips - BLOCK * evaluator.cached_blocks(side, protocol), 0)
+
+
+def cached(evaluator: Evaluator, side: Generator | Source, protocol: ClipProtocol) -> str:
+    """What of a side's features is in the cache."""
+    share = 1 - uncached(evaluator, side, protocol) / protocol.clips
+    return f"; {share:.0%} of its features are cached" if share else ""
 
 
 def stock(source: Source, protocol: ClipProtocol, *, cycle: bool) -> str:
@@ -73,13 +92,14 @@ def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator |
     assert protocol.size is not None
     workers = max(evaluator.workers, 1)
     read: Callable[[], object]
-    if isinstance(side, Source) or getattr(side, "is_reference", False):
-        stored = side if isinstance(side, Source) else evaluator.real
+    stored = side if isinstance(side, Source) else evaluator.real if getattr(side, "is_reference", False) else None
+    if stored is not None:
         videos = [video for video in indexed(stored)[:64] if stored.info(video).length >= protocol.span]
         if not videos:
             return 0.0
         read = partial(stored.resized(protocol.size).read, videos[0], 0, protocol.span, protocol.stride)
     else:
+        assert not isinstance(side, Source)
         read = partial(GeneratedClips("", side, protocol).sample, [0])
         workers = workers if side.in_workers else 1
     clip = torch.zeros(1, 3, protocol.frames, *protocol.size, dtype=torch.uint8)

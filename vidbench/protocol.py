@@ -30,29 +30,33 @@ class ClipProtocol(config.Config):
     """The paper that defines it."""
     clips: int = Field(ge=2)
     """Clips on either side."""
-    clips_per_video: Literal["cycle"]
-    """`cycle`: one clip of each video, then a further pass over all of them, until there are enough clips."""
-    order: Literal["shuffled"]
-    """`shuffled`: each pass visits the videos in an order drawn from the seed."""
+    clips_per_video: Literal["cycle", "one", "all"]
+    """Of the real side. `cycle`: one clip of each video, then a further pass over all of them, until there are enough
+    clips; `one`: one of each video, and fewer clips if there are fewer videos; `all`: every window of every video."""
+    order: Literal["shuffled", "sorted"]
+    """`shuffled`: videos (or windows) come in an order drawn from the seed, anew each pass; `sorted`: by their path, as
+    a plain string."""
     frames: int = Field(ge=1)
     """Frames of a clip."""
     stride: int = Field(ge=1)
     """Every how manieth frame of the video is in the clip."""
     start: Literal["random", "zero"]
     """Where in a stored video, real or generated, a clip starts: uniform over all starts, or at frame 0."""
-    generated_start: Literal["zero"]
-    """Where in a generator's own sample, made at exactly the needed length, the clip starts."""
-    eligible: Literal["span"]
-    """`span`: a video counts if it is at least (frames - 1) * stride + 1 frames long."""
-    crop: Literal["center-to-aspect"]
-    """`center-to-aspect`: the largest centred box of the target's aspect ratio."""
-    filter: Literal["lanczos/pillow"]
-    """Resize filter (antialiased) and the library whose it is; frames that have the size already are left alone."""
-    quantise: Literal["round"]
-    """How a generator's [-1, 1] becomes 8 bit: round half up of 127.5 (x + 1)."""
-    preparation: Literal["styleganv", "none"]
+    generated_start: Literal["zero", "random-phase"]
+    """Where in a generator's own sample the clip starts: at frame 0, or at a frame drawn among its `phases`."""
+    eligible: Literal["span", "frames*stride"]
+    """A video counts if it is at least (frames - 1) * stride + 1 frames long, or frames * stride."""
+    crop: Literal["center-to-aspect", "shorter-side", "none"]
+    """`center-to-aspect`: the largest centred box of the target's aspect ratio, resized; `shorter-side`: the shorter
+    side to the target's, then the centre; `none`: sizes must agree."""
+    filter: Literal["lanczos/pillow", "linear/torch", "linear-antialias/torch", "none"]
+    """Resize filter and the library whose it is; frames that have the size already are left alone."""
+    quantise: Literal["round", "truncate", "none"]
+    """How a generator's [-1, 1] becomes 8 bit: round half up of 127.5 (x + 1), truncation of it, or not at all. What is
+    truncated passes through floats on the real side too, and may lose a level."""
+    preparation: Literal["styleganv", "tfhub", "videogpt", "tats", "cdfvd", "none"]
     """How a learned backbone prepares its input; `none` where the measure has no backbone."""
-    covariance: Literal["n-1", "none"]
+    covariance: Literal["n-1", "n", "none"]
     """Normaliser of covariances."""
     seed: int = Field(ge=0)
     """The seed of every draw."""
@@ -67,10 +71,19 @@ class ClipProtocol(config.Config):
         return (self.frames - 1) * self.stride + 1
 
     @property
+    def needed(self) -> int:
+        """Frames that a video must have to count."""
+        return self.span if self.eligible == "span" else self.frames * self.stride
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All fields but the texts for people."""
+        return self.model_dump(mode="json", exclude={"about", "source"})
+
+    @property
     def hash(self) -> str:
-        """SHA-256 over all fields but the texts for people; the condition for comparing two scores."""
-        values = self.model_dump(mode="json", exclude={"about", "source"})
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        """SHA-256 over its identity; the condition for comparing two scores."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
     def resolved(self, **values: Any) -> "ClipProtocol":
         """The same protocol with a number of clips (which changes the name), a size, a split or a seed filled in."""

@@ -78,6 +78,8 @@ class Backbone(Part):
     """Raised whenever its features change."""
     tensor_hash: str
     """SHA-256 of its tensors."""
+    weights: str | None = None
+    """What its weights were proven to be."""
 
 
 class Record(Part):
@@ -120,7 +122,7 @@ class Record(Part):
     warnings: list[str] = []
     """What a reader should know before believing the value."""
     numeric_mode: str = "float32"
-    """Precision of the backbone."""
+    """Precision of the backbone; `exact` for integer measures on pixels."""
     device: str
     """Where the backbone ran."""
     versions: dict[str, str] = Field(default_factory=lambda: versions())
@@ -133,7 +135,7 @@ class Record(Part):
     @property
     def comparable_by(self) -> dict[str, Any]:
         """What two records must agree in to be compared, flat."""
-        fields = self.protocol.model_dump(mode="json", exclude={"about", "source"})
+        fields = self.protocol.identity
         fields["real set"] = self.real.fingerprint
         fields["backbone"] = self.backbone.model_dump() if self.backbone else None
         fields["measure version"], fields["numeric mode"] = self.measure_version, self.numeric_mode
@@ -189,12 +191,16 @@ def load_record(path: Path) -> Record:
 def differences(first: Record, other: Record) -> list[str]:
     """Why two records cannot be compared, field by field; empty where they can."""
     a, b = first.comparable_by, other.comparable_by
-    shown = {"real set": [f"{record.real.name}@{(record.real.fingerprint or '?')[:12]}" for record in (first, other)]}
-    return [
-        f"{field} differs ({', '.join(map(str, shown.get(field, (a[field], b[field]))))})"
-        for field in a
-        if a[field] != b[field]
-    ]
+    if a["real set"] != b["real set"]:
+        for side, fields in ((first.real, a), (other.real, b)):
+            fields["real set"] = f"{side.name}@{(side.fingerprint or '?')[:12]}"
+    return difference_of(a, b)
+
+
+def difference_of(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """Fields in which two things differ, with both values."""
+    fields = dict.fromkeys([*a, *b])
+    return [f"{field} differs ({a.get(field)}, {b.get(field)})" for field in fields if a.get(field) != b.get(field)]
 
 
 def require_comparable(records: Sequence[Record]) -> None:

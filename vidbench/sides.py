@@ -31,6 +31,16 @@ def named_dataset(real: str | Path | None) -> DataSet | None:
     return load_dataset(str(real))
 
 
+def open_real(
+    real: str | Path | Source | None, split: str | None, size: tuple[int, int] | None
+) -> tuple[Source, DataSet | None]:
+    """The real side, and the card of the data set if it is one that was named."""
+    if isinstance(real, Source):
+        return real, None
+    card = named_dataset(real)
+    return (card.source(split, size) if card else open_source(str(real), split=split, size=size)), card
+
+
 def as_side(fake: Fake, size: tuple[int, int] | None = None) -> Generator | Source:
     """Whatever is to be scored as a generator or a source.
 
@@ -47,7 +57,9 @@ def as_side(fake: Fake, size: tuple[int, int] | None = None) -> Generator | Sour
             raise UserError(f"Videos must be a tensor [N, 3, T, H, W]; this one has shape {list(fake.shape)}.")
         if fake.dtype != torch.uint8 and not fake.is_floating_point():
             raise UserError(f"Videos must be float in [-1, 1] or uint8; this tensor holds {fake.dtype}. Convert it.")
-        videos = fake.cpu().numpy() if fake.dtype == torch.uint8 else quantise(fake, "the tensor")
+        if fake.is_floating_point() and not torch.isfinite(fake).all():
+            raise UserError("The tensor holds values that are not finite (NaN or infinity).")
+        videos = fake.cpu().numpy() if fake.dtype == torch.uint8 else quantise(fake)
         return source_from_array("tensor", rearrange(videos, "n c t h w -> n t h w c"))
     return open_source(fake, size=size) if isinstance(fake, str | Path) else fake
 

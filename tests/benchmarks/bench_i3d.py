@@ -1,4 +1,4 @@
-"""Speed of the I3D backbone against the plain network: `python tests/benchmarks/bench_i3d.py [THREADS]`.
+"""Speed of the I3D backbone against the plain network: `python -m tests.benchmarks.bench_i3d [THREADS]`.
 
 Bars: exact 1.4 times the plain network (1.6 with AVX-512 and AMX), bfloat16 5 times with AMX.
 """

@@ -23,7 +23,7 @@ def videos(seed: int, n: int = 5, frames: int = 20, height: int = 4, width: int 
 def similarity_of(*batches) -> ColorSimilarity:
     similarity = ColorSimilarity(num_frames=batches[0].shape[2])
     for batch in batches:
-        similarity.update(batch)
+        similarity.update(shared_pixels(batch))
     return similarity
 
 
@@ -88,8 +88,8 @@ def test_a_still_video_keeps_all_its_colours_and_new_colours_none():
 @pytest.mark.parametrize("size", [(3, 5), (32, 32), (250, 270)])
 def test_counting_several_frames_at_once_gives_the_same(size):
     video = videos(0, n=1, frames=70 if size[0] < 100 else 4, height=size[0], width=size[1])
-    pairs = [shared_pixels(video[:, :, [0, t]])[0, 0] for t in range(1, video.shape[2])]
-    assert shared_pixels(video)[0].tolist() == pairs
+    pairs = [shared_pixels(video[:, :, [0, t]])[0, 1] for t in range(1, video.shape[2])]
+    assert shared_pixels(video)[0].tolist() == [size[0] * size[1], *pairs]
 
 
 def test_tensors_arrays_and_the_bytes_mapped_to_floats_agree():
@@ -147,16 +147,16 @@ def test_the_state_survives_a_file(tmp_path):
         save_file(similarity.state_dict(), tmp_path / "color.safetensors")
         restored = ColorSimilarity.from_state_dict(load_file(tmp_path / "color.safetensors"))
         assert_equal(restored, similarity)
-        restored.update(videos(1))
+        restored.update(shared_pixels(videos(1)))
         assert_equal(restored, similarity_of(videos(1)).merge(similarity))
 
 
 def test_a_million_clips_keep_every_digit():
     """n times the sum of squares passes 2^63 here; the deviation of two values half and half is known."""
     similarity, n, pixels = ColorSimilarity(2), 10**6, 1024**2
-    similarity.count, similarity.size = n, (1024, 1024)
-    similarity.sums = np.array([n // 2 * (2 * pixels - 1)])
-    similarity.squares = np.array([n // 2 * (pixels**2 + (pixels - 1) ** 2)])
+    similarity.count, similarity.pixels = n, 1024 * 1024
+    similarity.sums = np.array([n * pixels, n // 2 * (2 * pixels - 1)])
+    similarity.squares = np.array([n * pixels**2, n // 2 * (pixels**2 + (pixels - 1) ** 2)])
     curve = similarity.compute()
     assert curve.mean[1] == float(Fraction(2 * pixels - 1, 2 * pixels))
     assert curve.std[1] == pytest.approx(0.5 * np.sqrt(n / (n - 1)) / pixels, rel=1e-15)
@@ -166,21 +166,21 @@ def test_clips_too_many_to_sum_exactly_are_refused():
     similarity = similarity_of(videos(0))
     similarity.count = 2**63 // 24**2
     with pytest.raises(OverflowError, match="too many"):
-        similarity.update(videos(0))
+        similarity.update(shared_pixels(videos(0)))
 
 
 def test_other_sizes_frames_and_bins_are_refused():
     similarity = similarity_of(videos(0))
-    with pytest.raises(ValueError, match="8x6 pixels cannot be added to clips of 4x6"):
-        similarity.update(videos(0, height=8))
-    with pytest.raises(ValueError, match="8x6 pixels cannot be added to clips of 4x6"):
+    with pytest.raises(ValueError, match="48 pixels a frame cannot be added to clips of 24"):
+        similarity.update(shared_pixels(videos(0, height=8)))
+    with pytest.raises(ValueError, match="48 pixels a frame cannot be added to clips of 24"):
         similarity.merge(similarity_of(videos(0, height=8)))
-    with pytest.raises(ValueError, match=r"\[N, 3, 20, H, W\]"):
-        similarity.update(videos(0, frames=19))
+    with pytest.raises(ValueError, match=r"\[N, 20\]"):
+        similarity.update(shared_pixels(videos(0, frames=19)))
     with pytest.raises(ValueError, match="cannot be merged"):
-        similarity.merge(ColorSimilarity(20, bins=8))
+        similarity.merge(ColorSimilarity(19))
     with pytest.raises(ValueError, match="40 bins"):
-        ColorSimilarity(20, bins=41).update(videos(0))
+        shared_pixels(videos(0), bins=41)
     assert_equal(similarity, similarity_of(videos(0)))
 
 
@@ -205,7 +205,7 @@ def test_drift_is_the_mean_gap_between_the_curves():
     fake, real = videos(0), np.repeat(videos(1, frames=1), 20, axis=2)
     drift = ColorDrift(20)
     side = drift.statistics()
-    side.update(fake)
+    side.update(shared_pixels(fake))
     result = drift.compare(side, similarity_of(real))
     gaps = color_similarity(fake).mean(axis=0) - 1
     assert result["value"] == pytest.approx(np.abs(gaps).mean())

@@ -1,5 +1,6 @@
 """The command line: one small module a verb, imported when the verb is used."""
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ VERBS = {
     "data": "data_cmd",
     "eval": "eval_cmd",
     "plot": "plot_cmd",
+    "weights": "weights_cmd",
 }
 
 
@@ -81,4 +83,5 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the command."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads leave their core to the processes that read
     cli()

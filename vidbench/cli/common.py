@@ -109,6 +109,23 @@ scoring_options = options(
         metavar="NAME",
         help="Where the backbone runs (cpu, cuda, cuda:1, mps).",
     ),
+    click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16"]),
+        default="float32",
+        show_default=True,
+        help="Of the backbone; bfloat16 is quicker, and recorded as another metric.",
+    ),
+    click.option(
+        "--weights",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="The backbone's weights.  [default: the cache]",
+    ),
+    click.option(
+        "--real-stats",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Take the real side's statistics from this file; write them to it if it does not exist.",
+    ),
     click.option("--batch", type=click.IntRange(min=1), metavar="CLIPS", help="Clips at a time.  [default: by memory]"),
     click.option(
         "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that read clips.  [default: one a core]"
@@ -128,7 +145,19 @@ def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> A
         raise UserError(
             f"--real {values['real']} and --data {values['data']} both name the real videos. Give one of them."
         )
-    passed = ("clips", "size", "backbone", "skip_bad", "seed", "device", "batch", "workers")
+    passed = (
+        "clips",
+        "size",
+        "backbone",
+        "skip_bad",
+        "seed",
+        "device",
+        "precision",
+        "weights",
+        "real_stats",
+        "batch",
+        "workers",
+    )
     return Request(
         metrics=tuple(metrics),
         models=values["models"],

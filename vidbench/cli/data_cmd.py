@@ -1,6 +1,7 @@
 """`vidbench data`."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from .common import Size, debug_option, json_option, progress_bars, reading_opti
 
 @click.group("data")
 def command() -> None:
-    """Look at videos; write toy videos.
+    """Look at videos; prepare them as the papers do; write toy videos.
 
     \b
     vidbench data inspect samples
+    vidbench data convert samples out.zip --size 32
     vidbench data render toy-ride videos -n 4
     """
 
@@ -121,3 +123,89 @@ def render(
         videos = track(source.videos[:count], f"render {name}", count)
         WRITERS[form](destination, ((video.key, source.read(video, 0, frames)) for video in videos), card.fps or 25)
     say(f"Look at it: vidbench data inspect {destination}")
+
+
+@command.command("convert")
+@click.argument("source", metavar="SRC")
+@click.argument("destination", type=click.Path(path_type=Path), metavar="DST.zip")
+@click.option("--size", type=Size(), required=True, help="Size of the frames to write.")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["styleganv", "longvideogan"]),
+    default="styleganv",
+    show_default=True,
+    help="Whose layout and preparation.",
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="F",
+    help="Thin out to so many frames a second.  [default: all frames]",
+)
+@click.option("--split", metavar="NAME", help="Which split, where there are several.  [default: train]")
+@reading_options
+@click.option("--skip-bad", is_flag=True, help="Leave out unreadable videos, and count them.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes.  [default: one a core]")
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and stop.")
+@debug_option
+def convert(
+    source: str,
+    destination: Path,
+    size: tuple[int, int],
+    form: str,
+    fps: float | None,
+    skip_bad: bool,
+    workers: int | None,
+    dry_run: bool,
+    **opening: Any,
+) -> None:
+    """Prepare videos for training and scoring, as the papers' own tools do; run it again to go on after a stop.
+
+    SRC is a folder, zip or array file of videos, or a data set's name. For StyleGAN-V, frames are shrunk and then cropped
+    to a square, and DST.zip holds one folder of frames a video. For LongVideoGAN, they are cropped to the aspect ratio and
+    then shrunk, and DST.zip is one shard; if DST does not end in .zip, it is the folder of all resolutions. DST.zip.json
+    says how the zip was made.
+
+    \b
+    # 32x32, JPEG of quality 75
+    vidbench data convert samples out.zip --size 32
+    # 36x64 at half the frame rate, as the first shard of a folder
+    vidbench data convert toy-ride rides --size 36x64 --as longvideogan --fps 12.5
+    """
+    import os
+
+    from ..conversion import Conversion
+    from ..preparation import Settings
+
+    conversion = Conversion(open_to_convert(source, size, opening), destination, Settings(form, size, fps))
+    record = conversion.record
+    if record:
+        say(f"{conversion.path} is done already.")
+    else:
+        for line in [*conversion.source.notes, *conversion.preflight(skip_bad)]:
+            say(line)
+        if dry_run:
+            return
+        with progress_bars() as track:
+            record = conversion.run(workers or os.cpu_count() or 1, skip_bad, track, say)
+    counts = record["counts"]
+    say(
+        f"{counts['videos']} videos, {counts['frames']} frames, {counts['bytes'] / 1e6:.1f} MB;"
+        f" {counts['skipped']} unreadable videos left out"
+    )
+    say(f"Look at it: vidbench data inspect {shlex.quote(str(conversion.path))}")
+
+
+def open_to_convert(source: str, size: tuple[int, int], opening: dict[str, Any]) -> Any:
+    """The `Source` to convert; procedural sets are rendered at the size wanted."""
+    from ..errors import UserError
+    from ..evaluation import Request, card_of, open_real
+
+    split = opening.pop("split")
+    request = Request(real=source, **opening)
+    card = card_of(request)
+    try:
+        return open_real(request, split, size if card and card.path is None else None)
+    except UserError as error:  # here, --size is that of the frames to write
+        raise UserError(str(error).replace("with --size HxW", "by giving its folder")) from error

@@ -49,9 +49,12 @@ def command(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, *
     vidbench eval --metric fvd16@64 --no-references --model freeze --json
     """
     from ..evaluation import evaluate
+    from ..ranks import is_first
 
     with progress_bars() as track:
         records = evaluate(request_from(metrics, out, values), track, say, dry_run=dry_run)
+    if not is_first():
+        return
     if as_json:
         click.echo("[" + ",\n".join(record.model_dump_json() for record in records) + "]")
     elif records:

@@ -77,13 +77,14 @@ def draw(
     """Score what is missing, then draw."""
     from ..evaluation import evaluate
     from ..figures import check_format, color_drift_figure, fvd_figure, save_figure
+    from ..ranks import is_first
 
     runs = Path("runs") if out.suffix else out
     figure = out if out.suffix else out / "records" / f"{name}.png"
     check_format(figure)
     with progress_bars() as track:
         records = evaluate(request_from(metrics, runs, values), track, say, dry_run=dry_run)
-    if dry_run:
+    if dry_run or not is_first():
         return
     save_figure(figure, color_drift_figure(records) if name == "color-drift" else fvd_figure(records))
     if as_json:

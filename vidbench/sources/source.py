@@ -11,7 +11,7 @@ import numpy as np
 
 from vidbench.errors import BadVideoError
 from vidbench.sources.index import Index
-from vidbench.sources.resize import crop_and_resize
+from vidbench.sources.resize import Fit, crop_and_resize
 from vidbench.sources.video import Info, Unreadable, Video
 
 
@@ -50,6 +50,7 @@ class Source:
         self.fps = fps
         self._index = index or Index()
         self._size: tuple[int, int] | None = None
+        self._fit: Fit = crop_and_resize
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -97,10 +98,10 @@ class Source:
             raise ValueError(f"{self.name} is read in the sizes it is stored in.")
         return self._size
 
-    def resized(self, size: tuple[int, int]) -> "Source":
-        """The same videos, read at one size (height, width): centre crop to its aspect ratio, Lanczos."""
+    def resized(self, size: tuple[int, int], fit: Fit = crop_and_resize) -> "Source":
+        """The same videos, read at one size (height, width); by default centre crop to its aspect ratio, Lanczos."""
         other = copy.copy(self)
-        other._size = size
+        other._size, other._fit = size, fit
         return other
 
     def index(
@@ -152,7 +153,7 @@ class Source:
         clip = np.empty((3, len(times), *(self._size or info.size)), np.uint8)
         try:
             for frames in video.medium.read(info, times):
-                clip[:, done : done + frames.shape[1]] = crop_and_resize(frames, self._size) if self._size else frames
+                clip[:, done : done + frames.shape[1]] = self._fit(frames, self._size) if self._size else frames
                 done += frames.shape[1]
         except (Unreadable, OSError) as error:
             raise BadVideoError(video.name, _reason(error)) from error
