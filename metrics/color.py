@@ -111,7 +111,7 @@ class ColorSimilarity:
     """S(x, t) over the clips of one side, as exact integer sums: no order, batch size or grouping changes a digit.
 
     For every t the sums over clips of the shared pixels and of their squares are kept, and at `MARKS` how many clips
-    share how many pixels; so memory depends on the size of a frame only.
+    share how many pixels: at most one number a clip, and no more than a frame has pixels.
 
     Args:
         num_frames: T, frames a clip.
@@ -123,7 +123,7 @@ class ColorSimilarity:
         self.count, self.pixels = 0, 0
         self.sums: Ints = np.zeros(num_frames, np.int64)
         self.squares: Ints = np.zeros(num_frames, np.int64)
-        self.histograms: Ints = np.zeros((len(self.marks), 1), np.int64)
+        self.marked: list[Ints] = [np.zeros((2, 0), np.int64) for _ in self.marks]
 
     def update(self, shared: torch.Tensor | Ints) -> None:
         """Add clips.
@@ -141,8 +141,8 @@ class ColorSimilarity:
         for pixels in np.unique(shared[:, 0]):
             part = shared[shared[:, 0] == pixels]
             self._require_pixels(int(pixels), len(part))
-            histograms = [np.bincount(part[:, t], minlength=self.pixels + 1) for t in self.marks]
-            self._add(len(part), part.sum(axis=0), (part**2).sum(axis=0), np.array(histograms, np.int64))
+            marked = [np.stack(np.unique(part[:, t], return_counts=True)) for t in self.marks]
+            self._add(len(part), part.sum(axis=0), (part**2).sum(axis=0), marked)
 
     def merge(self, other: "ColorSimilarity") -> "ColorSimilarity":
         """The statistics of both sets of clips together, as a new object.
@@ -157,23 +157,26 @@ class ColorSimilarity:
         for part in (self, other):
             if part.count:
                 total._require_pixels(part.pixels, part.count)
-                total._add(part.count, part.sums, part.squares, part.histograms)
+                total._add(part.count, part.sums, part.squares, part.marked)
         return total
 
     def _require_pixels(self, pixels: int, new_clips: int) -> None:
         if not self.count:
             self.pixels = pixels
-            self.histograms = np.zeros((len(self.marks), pixels + 1), np.int64)
         if pixels != self.pixels:
             raise ValueError(f"Clips of {pixels} pixels a frame cannot be added to clips of {self.pixels}.")
         if (self.count + new_clips) * pixels**2 >= 2**63:
             raise OverflowError(f"{self.count + new_clips} clips of {pixels} pixels are too many for exact sums.")
 
-    def _add(self, count: int, sums: Ints, squares: Ints, histograms: Ints) -> None:
+    def _add(self, count: int, sums: Ints, squares: Ints, marked: list[Ints]) -> None:
         self.count += count
         self.sums = self.sums + sums
         self.squares = self.squares + squares
-        self.histograms = self.histograms + histograms.reshape(self.histograms.shape)
+        for index, (mine, new) in enumerate(zip(self.marked, marked, strict=True)):
+            values, places = np.unique(np.concatenate([mine[0], new[0]]), return_inverse=True)
+            clips = np.zeros_like(values)
+            np.add.at(clips, places, np.concatenate([mine[1], new[1]]))
+            self.marked[index] = np.stack([values, clips])
 
     def compute(self) -> Curve:
         """Mean and standard deviation of S(x, t) over the clips, `[T]` each; S(x, 0) = 1 stands in front.
@@ -193,9 +196,8 @@ class ColorSimilarity:
 
     def distribution(self, t: int) -> tuple[Floats, Ints]:
         """The values that S(x, t) takes over the clips, and how many clips take each; t is one of `marks`."""
-        histogram = self.histograms[self.marks.index(t)]
-        values = np.flatnonzero(histogram)
-        return values / self.pixels, histogram[values]
+        values, clips = self.marked[self.marks.index(t)]
+        return values / self.pixels, clips
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Everything as integer tensors, for safetensors."""
@@ -204,7 +206,7 @@ class ColorSimilarity:
             "pixels": torch.tensor(self.pixels),
             "sums": torch.from_numpy(self.sums.copy()),
             "squares": torch.from_numpy(self.squares.copy()),
-            "histograms": torch.from_numpy(self.histograms.copy()),
+            **{f"marked_{t}": torch.from_numpy(part.copy()) for t, part in zip(self.marks, self.marked, strict=True)},
         }
 
     @classmethod
@@ -213,7 +215,7 @@ class ColorSimilarity:
         similarity = cls(len(state["sums"]))
         similarity.count, similarity.pixels = int(state["count"]), int(state["pixels"])
         similarity.sums, similarity.squares = state["sums"].numpy().copy(), state["squares"].numpy().copy()
-        similarity.histograms = state["histograms"].numpy().copy()
+        similarity.marked = [state[f"marked_{t}"].numpy().copy() for t in similarity.marks]
         return similarity
 
 

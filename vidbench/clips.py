@@ -93,7 +93,8 @@ class StoredClips:
         self.drawn = list(islice(self._visits(), protocol.clips))
         if len(self.drawn) < (2 if cycle else protocol.clips):
             raise self._too_few()
-        ranks = {video.name: rank for rank, video in enumerate(sorted(self.videos, key=lambda video: video.key))}
+        sources = {clip.video.key: clip.video.name for clip in self.drawn}
+        ranks = {sources[key]: rank for rank, key in enumerate(sorted(sources))}
         self.groups = [ranks[clip.video.name] % GROUPS for clip in self.drawn]
 
     def _visits(self) -> Iterator[Drawn]:
@@ -144,11 +145,15 @@ class StoredClips:
             shortest = self.short[0]
             length = self.source.info(shortest).length
             problems.append(
-                f"{len(self.short)} of {len(self.source.videos)} videos in {self.name} have fewer than {protocol.needed}"
-                f" frames and do not count ({shortest.name}: {length})"
+                f"{len(self.short)} of {len(self.source.videos)} videos in {self.name} have fewer than"
+                f" {protocol.needed} frames and do not count ({shortest.name}: {length})"
             )
         if self.bad:
-            problems.append(f"{len(self.bad)} cannot be read")
+            problems.append(
+                f"{len(self.bad)} of its videos cannot be read"
+                if problems
+                else f"{len(self.bad)} of {len(self.source.videos)} videos in {self.name} cannot be read"
+            )
         found = "; ".join(problems) or f"{self.name} has {len(self.source.videos)} videos"
         mend = f"or score what is there with --clips {have} (its interval will be wide, and its bias large)"
         return UserError(
@@ -189,6 +194,11 @@ class GeneratedClips:
     """Clips that a generator makes: clip `i` has the seed drawn from (seed, i), and starts at frame 0."""
 
     def __init__(self, name: str, generator: Generator, protocol: ClipProtocol) -> None:
+        if protocol.crop == "none" and protocol.size not in (None, generator.size):
+            raise UserError(
+                f"{protocol.name} resizes nothing, and {name} makes {generator.size} pixels (height, width) where"
+                f" {protocol.size} are asked for."
+            )
         self.phases = getattr(generator, "phases", 1) if protocol.generated_start == "random-phase" else 1
         needed = protocol.span + self.phases - 1
         if generator.max_frames is not None and generator.max_frames < needed:
@@ -201,26 +211,46 @@ class GeneratedClips:
         return self.protocol.clips
 
     def __getitem__(self, index: int) -> np.ndarray | BadVideoError:
-        """Clip uint8 `[3, T, H, W]`, or why a real video that it is made from cannot be read."""
+        """Clip uint8 `[3, T, H, W]`, or why a real video that it is made from cannot be read; made chunk by chunk."""
+        kept, first = list[np.ndarray](), 0
+        protocol = self.protocol
         try:
-            clip: np.ndarray = self.sample([index])[0]
+            for chunk in self.generator.stream(self._seed(index)):
+                wanted = chunk[None, :, -first % protocol.stride : max(protocol.span - first, 0) : protocol.stride]
+                kept.append(self._fitted(wanted)[0])
+                first += chunk.shape[1]
+                if first >= protocol.span:
+                    break
         except BadVideoError as error:
             return error
-        return clip
+        if first < protocol.span:
+            raise UserError(f"{self.name} ended after {first} frames; {protocol.name} needs {protocol.span}.")
+        return np.concatenate(kept, axis=1)
 
     def sample(self, indices: Sequence[int]) -> np.ndarray:
         """Several clips at once `[N, 3, T, H, W]`: uint8, or float32 where the protocol does not quantise."""
         seeds, span = [self._seed(index) for index in indices], self.protocol.span
         videos = self.generator.sample(seeds, span + self.phases - 1)
         expected = (len(seeds), 3, span + self.phases - 1, *self.generator.size)
-        if tuple(videos.shape) != expected:
-            raise UserError(f"{self.name} gave samples of shape {tuple(videos.shape)} where {expected} was asked for.")
-        if not torch.isfinite(videos).all():
-            raise UserError(f"{self.name} gave samples with values that are not finite (NaN or infinity).")
+        if tuple(videos.shape) != expected or not videos.is_floating_point():
+            raise UserError(
+                f"{self.name} gave samples {videos.dtype} of shape {tuple(videos.shape)}; floating-point numbers in"
+                f" [-1, 1] of shape {expected} were asked for."
+            )
         if self.phases > 1:
             starts = [int(torch.randint(self.phases, (), generator=draw(seed, "phase"))) for seed in seeds]
             videos = torch.stack([video[:, t : t + span] for video, t in zip(videos, starts, strict=True)])
-        return QUANTISE[self.protocol.quantise](videos[:, :, :: self.protocol.stride])
+        return self._fitted(videos[:, :, :: self.protocol.stride])
+
+    def _fitted(self, videos: torch.Tensor) -> np.ndarray:
+        """Videos quantised, and brought to the protocol's size."""
+        if not torch.isfinite(videos).all():
+            raise UserError(f"{self.name} gave samples with values that are not finite (NaN or infinity).")
+        clips = QUANTISE[self.protocol.quantise](videos)
+        if self.protocol.size in (None, clips.shape[3:]):
+            return clips
+        assert self.protocol.size is not None
+        return np.stack([fit_of(self.protocol)(clip, self.protocol.size) for clip in clips])
 
     def _seed(self, index: int) -> int:
         return draw_seed(self.protocol.seed, "clip", index)

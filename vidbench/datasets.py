@@ -71,7 +71,9 @@ class DataSet(config.Config):
                 f"The data set {self.name} is not at hand ({where}). Get it from {self.home}, put it into"
                 f" $VIDBENCH_DATA/{self.path}, or name a folder with --real."
             )
-        return open_source(Path(root) / self.path, split=split, size=size)
+        source = open_source(Path(root) / self.path, split=split, size=size)
+        source.fps = self.fps
+        return source
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ class UserError(Exception):
 class BadVideoError(UserError):
     """One video cannot be read; `--skip-bad` leaves it out and counts it."""
 
-    def __init__(self, video: str, reason: str) -> None:
+    def __init__(self, video: str, reason: str, source: str = "") -> None:
+        where = f"{source}/{video}" if source else video
         super().__init__(
-            f"{video} cannot be read ({reason}). Repair or remove it, or leave such files out with --skip-bad."
+            f"{where} cannot be read ({reason}). Repair or remove it, or leave such files out with --skip-bad."
         )
-        self.video, self.reason = video, reason
+        self.video, self.reason, self.source = video, reason, source
 
-    def __reduce__(self) -> tuple[type["BadVideoError"], tuple[str, str]]:
-        return type(self), (self.video, self.reason)
+    def __reduce__(self) -> tuple[type["BadVideoError"], tuple[str, str, str]]:
+        return type(self), (self.video, self.reason, self.source)

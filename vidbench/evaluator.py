@@ -10,7 +10,7 @@ print(record.value, record.se)
 import os
 import time
 from collections.abc import Iterable
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,15 @@ import torch
 from .backbones import load_backbone
 from .clips import Clips, GeneratedClips, StoredClips
 from .datasets import DataSet
-from .errors import BadVideoError
+from .errors import BadVideoError, UserError
 from .generator import Generator
-from .passes import Job, Pass, Track, cut_of, gather, jackknife, merge
+from .passes import Job, Pass, cut_of, gather, jackknife, merge
 from .protocol import ClipProtocol, load_protocol
 from .ranks import is_first, world
 from .real_stats import RealStats, check_real_stats, load_real_stats, save_real_stats
 from .record import Backbone, Record, identity
 from .registry import MEASURES
-from .sides import Fake, as_side, commonest, describe, mismatches, open_real, unreadable
+from .sides import Fake, Track, as_side, commonest, describe, index_all, mismatches, open_real
 from .sources import Source
 
 
@@ -93,6 +93,7 @@ class Evaluator:
         seed = protocol.seed if seed is None else seed
         self.protocol = protocol.resolved(clips=clips or protocol.clips, split=self.real and self.real.split, seed=seed)
         self.size, self.skip_bad, self.device, self.batch, self.track = size, skip_bad, device, batch, track
+        check_device(device)
         self.workers = max((os.cpu_count() or 1) // world(), 1) if workers is None else workers
         measure = MEASURES.load(protocol.measure)
         self.backbone = None
@@ -123,7 +124,7 @@ class Evaluator:
         """What the real side is called."""
         return self.taken.side.name if self.taken else self.real.name if self.real else "none"
 
-    @property
+    @cached_property
     def computed(self) -> dict[str, Any]:
         """How features are computed: what statistics must agree in, apart from the protocol."""
         backbone = self.backbone
@@ -183,14 +184,9 @@ class Evaluator:
         Raises:
             BadVideoError: there is one, and it may not be skipped.
         """
-        missing = [video for video in source.videos if not source.indexed(video)]
-        if missing:
-            bar = iter(self.track(range(len(missing)), f"index {source.name}", len(missing)))
-            source.index(missing, workers=self.workers, progress=lambda count: [next(bar, None) for _ in range(count)])
-            next(bar, None)
-        bad = unreadable(source, source.videos)
+        bad = index_all(source, self.workers, self.track)
         if bad and not self.skip_bad:
-            raise BadVideoError(*next(iter(bad.items())))
+            raise BadVideoError(*next(iter(bad.items())), source.name)
         return bad
 
     def key(self, fake: Generator | Source) -> str:
@@ -281,6 +277,7 @@ class Evaluator:
             ),
             numeric_mode=self.computed["numeric mode"],
             key=self.key(fake),
+            checkpoint_hash=getattr(fake, "checkpoint_hash", None),
             warnings=warnings,
             device=self.device,
             seconds=round(seconds, 3),
@@ -288,3 +285,16 @@ class Evaluator:
             real=real.side,
             **result,
         )
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        UserError: its name means nothing, or nothing here.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise UserError(f'There is no device "{device}" here ({reason}). Use --device cpu.') from error

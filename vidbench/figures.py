@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from .errors import UserError
 from .files import atomic_write
 from .record import Record, require_comparable
-from .tables import grouped
+from .tables import FLOOR, grouped, shown_name
 
 FORMATS = (".png", ".pdf", ".svg")
 STYLE: dict[Any, Any] = {
@@ -48,7 +48,7 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
     if not records:
         raise UserError("There is nothing to draw: no generator could be scored.")
     require_comparable(records)
-    head = records[0]
+    head = next((record for record in records if not record.floor_of), records[0])
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         assert head.real_curve is not None
@@ -58,7 +58,7 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
         for color, record in zip(colors(records), records, strict=True):
             assert record.curve is not None
             spread = "" if record.se is None else f" ± {record.se:.3f}"
-            label = f"{record.model}  (gap {record.value:.3f}{spread})"
+            label = f"{shown_name(record)}  (gap {record.value:.3f}{spread})"
             draw_curve(axes, record.curve.t, record.curve.mean, record.curve.std, label, color, 1.4)
         axes.set(
             xlabel="frame separation t",
@@ -67,6 +67,8 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
             ylim=(0, 1.02),
         )
         figure.suptitle(caption(head), x=0.01, ha="left", fontsize=8, color="dimgray")
+        if any(record.floor_of for record in records):
+            figure.supxlabel(f"† {FLOOR}", x=0.01, ha="left", fontsize=7, color="dimgray")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
 
@@ -97,15 +99,21 @@ def fvd_figure(records: Sequence[Record]) -> Figure:
             gridspec_kw={"height_ratios": rows},
         )
         for axes, panel in zip(grid[:, 0], panels, strict=True):
-            names = [record.model for record in panel]
+            names = [shown_name(record) for record in panel]
             values = [record.value for record in panel]
-            errors = [[min(2 * (r.se or 0), 0.99 * r.value) for r in panel], [2 * (r.se or 0) for r in panel]]
-            axes.errorbar(values, names, xerr=errors, fmt="o", color=COLORS[0], capsize=2, markersize=4)
+            spreads = [2 * (record.se or 0) for record in panel]
+            lower = [
+                min(spread, 0.99 * value) if value > 0 else spread
+                for spread, value in zip(spreads, values, strict=True)
+            ]
+            axes.errorbar(values, names, xerr=[lower, spreads], fmt="o", color=COLORS[0], capsize=2, markersize=4)
             axes.set_xscale("symlog", linthresh=min([v for v in values if v > 0], default=1.0))
             axes.invert_yaxis()
             axes.margins(y=0.15)
             axes.set_xlabel(f"{panel[0].metric} (lower is better; bars: two standard errors)")
             axes.set_title(caption(panel[0]), loc="left", fontsize=8, color="dimgray")
+        if any(record.floor_of for record in records):
+            figure.supxlabel(f"† {FLOOR}", x=0.01, ha="left", fontsize=7, color="dimgray")
     return figure
 
 

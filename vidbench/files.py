@@ -29,6 +29,18 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def check_writable(folder: Path) -> None:
+    """Find out before long work that nothing can be written to a folder, which need not exist yet.
+
+    Raises:
+        UserError: It, or the folder it would be made in, is a file or cannot be written to.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        what = "is no folder" if not existing.is_dir() else "cannot be written to"
+        raise UserError(f"{folder} cannot hold results: {existing} {what}. Choose another place with --out.")
+
+
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, for a file or a folder, that becomes `path` when all went well.

@@ -84,4 +84,6 @@ class Generator(ABC):
             first += chunk.shape[1]
             if first >= stop:
                 break
+        if first < stop:
+            raise ValueError(f"{type(self).__name__} ended after {first} frames; {stop} were asked for")
         return torch.cat(kept, dim=1)

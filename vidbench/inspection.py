@@ -7,9 +7,8 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from .errors import BadVideoError
-from .passes import Track
 from .protocol import load_protocol, presets
-from .sides import unreadable
+from .sides import Track, index_all
 from .sources import Source
 from .suspicion import look_at, suspicions
 
@@ -42,10 +41,7 @@ def inspect_source(source: Source, workers: int, track: Track) -> dict[str, Any]
         workers: processes that read.
         track: shows progress.
     """
-    missing = [video for video in source.videos if not source.indexed(video)]
-    for video in track(missing, f"index {source.name}", len(missing)):
-        source.index([video])
-    bad = unreadable(source, source.videos)
+    bad = index_all(source, workers, track)
     glances, looks = Glances(source), list[tuple[int, bool, bool]]()
     loader = DataLoader(glances, None, num_workers=workers)  # type: ignore[arg-type, var-annotated]
     for look in track(loader, f"look at {source.name}", len(glances)):
@@ -81,5 +77,5 @@ def inspect_source(source: Source, workers: int, track: Track) -> dict[str, Any]
         for what, values in common.items()
         if len(set(values)) > 1
     ]
-    facts["warnings"] = [*source.notes, *several, *suspicions(source.name, digest, still, black)]
+    facts["warnings"] = [*source.notes, *several, *suspicions(source.name, "videos", digest, still, black)]
     return facts

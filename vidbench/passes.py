@@ -5,7 +5,8 @@ nothing. Under `torchrun` each process takes every so manieth block. Blocks are 
 whatever the batch size, and added in order of index, so that neither changes a digit.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import reduce
@@ -27,14 +28,12 @@ from .files import atomic_write, cache_dir
 from .protocol import ClipProtocol
 from .ranks import exchange, rank, world
 from .record import identity
+from .sides import Track
 from .suspicion import look_at, suspicions
 
 BLOCK = 64  # clips
 CUT_FRAMES, CUT_BYTES = 512, 2**26  # the backbone sees no more at once, but at least one clip
 SHEET = 8  # clips of each side on a contact sheet
-
-Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
-"""Shows progress over an iterable: (items, what is going on, how many there will be)."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +124,13 @@ def gather(clips: Clips, job: Job) -> Pass:
                 done.first += block.first
     if seen.bad:
         if not job.skip_bad:
-            raise BadVideoError(*next(iter(seen.bad.items())))
+            raise BadVideoError(*next(iter(seen.bad.items())), clips.name)
         return gather(clips.without(seen.bad), job)
     if not done.first:
         again = [clips[index] for index in range(min(SHEET, len(clips)))]
         done.first = [clip for clip in again if isinstance(clip, np.ndarray) and clip.dtype == np.uint8]
     if not getattr(getattr(clips, "generator", None), "is_reference", False):
-        done.warnings = suspicions(clips.name, seen.digest, seen.still, seen.black)
+        done.warnings = suspicions(clips.name, "clips", seen.digest, seen.still, seen.black)
     return done
 
 
@@ -195,6 +194,7 @@ def make_block(items: Iterator[Item | BadVideoError], indices: range, cut: int, 
             features += [item.features for item in found if item.features is not None]
         else:
             features.append(job.features(torch.from_numpy(np.stack([item.clip for item in found]))).numpy())
+        require_finite(features[-1], indices.start + start)
         good += [item._replace(clip=NOTHING, features=None) for item in found]
     if not block.bad:
         block.features = np.concatenate(features)
@@ -202,6 +202,17 @@ def make_block(items: Iterator[Item | BadVideoError], indices: range, cut: int, 
     block.still = np.array([item.still for item in good], bool)
     block.black = np.array([item.black for item in good], bool)
     return block
+
+
+def require_finite(features: np.ndarray, start: int) -> None:
+    """Refuse features `[n, d]` of clips `start` and on that are not numbers.
+
+    Raises:
+        UserError: with the index of the first such clip.
+    """
+    broken = ~np.isfinite(features.reshape(len(features), -1)).all(axis=1)
+    if broken.any():
+        raise UserError(f"The features of clip {start + int(broken.argmax())} are not finite. Look at that clip.")
 
 
 class Reading:
@@ -242,7 +253,10 @@ def read(clips: Clips, indices: list[int], job: Job) -> Iterator[Item | BadVideo
                 yield reading.item(clip, keep=index < SHEET)
     elif indices:
         workers = min(job.workers, -(-len(indices) // job.batch))
-        for items in DataLoader(reading, job.batch, num_workers=workers, collate_fn=list):  # type: ignore[arg-type]
+        with warnings.catch_warnings():  # more workers than cores are the user's choice
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            loader: DataLoader[Any] = DataLoader(reading, job.batch, num_workers=workers, collate_fn=list)  # type: ignore[arg-type]
+        for items in loader:
             yield from items
 
 

@@ -28,6 +28,10 @@ def preflight(contenders: Sequence[Contender], done: set[str]) -> Iterator[str]:
         done: keys of what has a record already.
     """
     seconds = 0.0
+    sources = [
+        source for evaluator, _, side in contenders for source in (evaluator.real, side) if isinstance(source, Source)
+    ]
+    yield from dict.fromkeys(f"{source.name}: {note}" for source in sources for note in source.notes)
     waiting = [contender for contender in contenders if contender[0].key(contender[2]) not in done]
     for evaluator in dict.fromkeys(contender[0] for contender in contenders):
         members = [contender for contender in contenders if contender[0] is evaluator]
@@ -100,7 +104,7 @@ def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator |
         read = partial(stored.resized(protocol.size).read, videos[0], 0, protocol.span, protocol.stride)
     else:
         assert not isinstance(side, Source)
-        read = partial(GeneratedClips("", side, protocol).sample, [0])
+        read = partial(GeneratedClips(type(side).__name__.lower(), side, protocol).sample, [0])
         workers = workers if side.in_workers else 1
     clip = torch.zeros(1, 3, protocol.frames, *protocol.size, dtype=torch.uint8)
     try:

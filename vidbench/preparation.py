@@ -24,6 +24,7 @@ from .files import whole
 from .sources import Info, Medium, Unreadable, Video
 from .sources.decode import VideoFile
 from .sources.frames import Frames
+from .sources.resize import crop_and_resize
 
 CHUNK = 64  # frames in memory at once, where a medium gives them in blocks
 SUBSAMPLING = "4:2:0"
@@ -38,16 +39,9 @@ def shrink_then_crop(picture: Image.Image, size: tuple[int, int]) -> Image.Image
 
 
 def crop_then_shrink(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """LongVideoGAN: the largest centred box of the wanted aspect ratio, then Lanczos.
-
-    The box starts at a whole pixel, rounded down; where it ends is a fraction, which Pillow rounds.
-    """
-    (height, width), (wide, high) = size, picture.size
-    shrink = min(high / height, wide / width)
-    box_wide, box_high = min(width * shrink, wide), min(height * shrink, high)
-    left, top = (wide - box_wide) // 2, (high - box_high) // 2
-    box = picture.crop((left, top, left + box_wide, top + box_high))
-    return box.resize((width, height), Image.Resampling.LANCZOS)
+    """LongVideoGAN: the largest centred box of the wanted aspect ratio, its edges rounded by Pillow, then Lanczos."""
+    frame = np.asarray(picture).transpose(2, 0, 1)[:, None]
+    return Image.fromarray(crop_and_resize(frame, size)[:, 0].transpose(1, 2, 0))
 
 
 @dataclass(frozen=True)
@@ -118,8 +112,8 @@ class Settings:
                 f"{video.name} has {info.fps:.8g} frames a second, fewer than --fps {self.fps:.8g}, and no frame is "
                 "ever doubled. Ask for a lower rate, or leave --fps away to take all frames."
             )
-        step = info.fps / self.fps
-        times: np.ndarray = np.floor(np.arange(math.ceil(info.length / step) + 1) * step + 1e-9).astype(np.int64)
+        count = math.ceil(info.length * self.fps / info.fps) + 1
+        times: np.ndarray = np.floor(np.arange(count) * info.fps / self.fps + 1e-9).astype(np.int64)
         return times[times < info.length]
 
 

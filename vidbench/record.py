@@ -115,6 +115,9 @@ class Record(Part):
     """The generated side."""
     real: Side
     """The real side."""
+    floor_of: str | None = None
+    """Of `real` on one half of a set without splits, scored against the other half: the whole set's fingerprint. It is
+    the floor of scores against the whole set, and shown beside them."""
     checkpoint_hash: str | None = None
     """SHA-256 of the model's weights; None for what has none."""
     key: str
@@ -203,6 +206,13 @@ def difference_of(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     return [f"{field} differs ({a.get(field)}, {b.get(field)})" for field in fields if a.get(field) != b.get(field)]
 
 
+def shown_with(record: Record) -> dict[str, Any]:
+    """What records must agree in to stand in one table; a floor stands with the scores whose floor it is."""
+    fields = record.comparable_by
+    fields["real set"] = record.floor_of or fields["real set"]
+    return fields
+
+
 def require_comparable(records: Sequence[Record]) -> None:
     """Refuse a table or a figure over records that do not belong together.
 
@@ -210,7 +220,8 @@ def require_comparable(records: Sequence[Record]) -> None:
         UserError: two of them differ, with every field in which they do.
     """
     for other in records[1:]:
-        if found := differences(records[0], other):
+        if shown_with(records[0]) != shown_with(other):
+            found = differences(records[0], other)
             raise UserError(
                 f"{records[0].model} and {other.model} cannot be compared: {'; '.join(found)}."
                 f" Score one again under the other's protocol."

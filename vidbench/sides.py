@@ -1,7 +1,8 @@
 """The two sides of a score: whatever a user names, as a source or a generator, and what there is to say of it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from .sources import Source, Video, open_source, source_from_array
 
 LOSSLESS = {"png", "bmp", "tiff", "array", "rendered"}  # storage that leaves pixels as they were
 HEAD = 64  # videos whose headers are read before anything long begins
+
+Track = Callable[[Iterable[Any], str, int], Iterable[Any]]
+"""Shows progress over an iterable: (items, what is going on, how many there will be)."""
 
 Fake = Generator | Source | Tensor | str | Path
 
@@ -61,7 +65,11 @@ def as_side(fake: Fake, size: tuple[int, int] | None = None) -> Generator | Sour
             raise UserError("The tensor holds values that are not finite (NaN or infinity).")
         videos = fake.cpu().numpy() if fake.dtype == torch.uint8 else quantise(fake)
         return source_from_array("tensor", rearrange(videos, "n c t h w -> n t h w c"))
-    return open_source(fake, size=size) if isinstance(fake, str | Path) else fake
+    if isinstance(fake, str | Path):
+        return open_source(fake, size=size)
+    if not isinstance(fake, Source) and not all(hasattr(fake, part) for part in ("sample", "size", "fps")):
+        raise UserError(f"A {type(fake).__name__} cannot be scored: give a generator, a tensor, a source or a path.")
+    return fake
 
 
 def unreadable(source: Source, videos: Sequence[Video]) -> dict[str, str]:
@@ -75,6 +83,16 @@ def unreadable(source: Source, videos: Sequence[Video]) -> dict[str, str]:
     return found
 
 
+def index_all(source: Source, workers: int, track: Track) -> dict[str, str]:
+    """Find out about every video of a source, with progress; which ones cannot be read, and why."""
+    missing = [video for video in source.videos if not source.indexed(video)]
+    if missing:
+        bar = iter(track(range(len(missing)), f"index {source.name}", len(missing)))
+        source.index(missing, workers=workers, progress=lambda count: list(islice(bar, count)))
+        next(bar, None)
+    return unreadable(source, source.videos)
+
+
 def indexed(source: Source) -> list[Video]:
     """The readable ones among the videos that are in the index; the first 64 are looked at if they are not."""
     source.index(source.videos[:HEAD])
@@ -84,14 +102,17 @@ def indexed(source: Source) -> list[Video]:
 
 
 def commonest(source: Source, what: str) -> Any:
-    """The commonest `size`, `fps` or `codec` of a source's indexed videos.
+    """The commonest `size`, `fps` or `codec` of a source's first 64 videos (a function of the source alone).
 
     Raises:
         UserError: not one of them can be read.
     """
-    values = Counter(getattr(source.info(video), what) for video in indexed(source))
+    head = source.videos[:HEAD]
+    source.index(head)
+    bad = unreadable(source, head)
+    values = Counter(getattr(source.info(video), what) for video in head if video.name not in bad)
     if not values:
-        raise UserError(f"Not one of the {len(source.videos)} videos in {source.name} can be read.")
+        raise UserError(f"Not one of the first {len(head)} videos in {source.name} can be read.")
     return values.most_common(1)[0][0]
 
 

@@ -11,11 +11,11 @@ def look_at(clip: np.ndarray) -> tuple[int, bool, bool]:
     return digest, bool(clip.shape[1] > 1 and (clip == clip[:, :1]).all()), bool(clip.max() < 16)
 
 
-def suspicions(name: str, digest: np.ndarray, still: np.ndarray, black: np.ndarray) -> list[str]:
-    """One line for each kind found among clips, of which `look_at` gave these arrays `[N]`."""
+def suspicions(name: str, what: str, digest: np.ndarray, still: np.ndarray, black: np.ndarray) -> list[str]:
+    """One line for each kind found among clips (called `what`), of which `look_at` gave these arrays `[N]`."""
     kinds = {
         "do not move at all": still.sum(),
         "are black": black.sum(),
         "are exact repeats of another": len(digest) - len(np.unique(digest)),
     }
-    return [f"{name}: {found} of {len(digest)} clips {what}." for what, found in kinds.items() if found]
+    return [f"{name}: {found} of {len(digest)} {what} {kind}." for kind, found in kinds.items() if found]

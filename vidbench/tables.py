@@ -6,14 +6,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from .record import Record, require_comparable
+from .record import Record, require_comparable, shown_with
+
+FLOOR = "one half of the real videos against the other: a floor, not to be compared to the digit"
 
 
 def grouped(records: Iterable[Record]) -> list[list[Record]]:
     """Records that may stand in one table, best first; the tables in order of first appearance."""
     groups: dict[str, list[Record]] = {}
     for record in records:
-        groups.setdefault(f"{record.metric} {record.comparable_by}", []).append(record)
+        groups.setdefault(f"{record.metric} {shown_with(record)}", []).append(record)
     return [sorted(group, key=lambda record: record.value) for group in groups.values()]
 
 
@@ -24,7 +26,7 @@ def table(records: Sequence[Record]) -> Table:
         UserError: two of them cannot be compared.
     """
     require_comparable(records)
-    head = records[0]
+    head = next((record for record in records if not record.floor_of), records[0])
     protocol = head.protocol
     height, width = protocol.size or (0, 0)
     real = f"{head.real.name}{f' ({head.real.split})' if head.real.split else ''}"
@@ -33,6 +35,8 @@ def table(records: Sequence[Record]) -> Table:
         f" {protocol.seed}; protocol {head.protocol_hash[:8]} v{protocol.version};"
         " ± is one standard error (jackknife over videos)"
     )
+    if any(record.floor_of for record in records):
+        caption += f"; † {FLOOR}"
     title = Text(f"{head.metric} against {real}", "bold")
     result = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     result.add_column("model")
@@ -46,8 +50,13 @@ def table(records: Sequence[Record]) -> Table:
         spread = "-" if record.se is None else number(record.se)
         terms = [number(record.terms[name]) for name in names]
         counts = f"{record.fake.counts.used}/{record.fake.counts.asked}"
-        result.add_row(Text(record.model), number(record.value), spread, *terms, counts)
+        result.add_row(Text(shown_name(record)), number(record.value), spread, *terms, counts)
     return result
+
+
+def shown_name(record: Record) -> str:
+    """The model's name, marked where the score is a floor made of one half of the real videos."""
+    return f"{record.model} †" if record.floor_of else record.model
 
 
 def number(value: float) -> str:

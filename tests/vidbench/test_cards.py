@@ -4,7 +4,7 @@ import pytest
 
 from vidbench.cards import all_cards, find_card
 from vidbench.errors import UserError
-from vidbench.protocol import load_protocol
+from vidbench.protocol import load_protocol, presets
 
 
 def test_there_is_one_line_for_everything():
@@ -17,7 +17,8 @@ def test_there_is_one_line_for_everything():
 def test_the_kinds_are_those_of_the_registries_and_configurations():
     cards = all_cards()
     assert list(cards) == ["models", "data sets", "metrics", "backbones", "measures"]
-    assert sorted(cards["metrics"]) == ["color-drift", "fvd128", "fvd128-s8", "fvd16"]
+    assert list(cards["metrics"]) == presets()
+    assert {"color-drift", "fvd16", "styleganv/fvd16", "longvideogan/color-drift", "tats/kvd"} <= set(cards["metrics"])
     assert {"toy-ride", "toy-sky", "toy-talk", "sky-timelapse"} <= set(cards["data sets"])
 
 
@@ -25,6 +26,11 @@ def test_the_card_of_a_metric_is_its_protocol_and_hash():
     card = find_card("fvd16@64")
     assert (card["kind"], card["name"], card["clips"]) == ("metric", "fvd16@64", 64)
     assert card["protocol hash"] == load_protocol("fvd16@64").hash
+
+
+def test_the_card_of_an_imitation_is_found_by_its_whole_name():
+    card = find_card("styleganv/fvd16")
+    assert (card["kind"], card["name"], card["covariance"]) == ("metric", "styleganv/fvd16", "n")
 
 
 def test_the_card_of_a_data_set_says_licence_and_backbone():

@@ -31,7 +31,7 @@ def test_the_drift_figure_shows_the_curve_of_every_model_and_of_the_real_videos(
     assert len(axes.get_lines()) == 3
     assert curve(axes, "wheel").get_ydata().tolist() == MEAN
     assert curve(axes, "sled").get_ydata().tolist() == [1.0] * 5
-    assert curve(axes, "real: road").get_ydata().tolist() == [1.0, 0.9, 0.8, 0.75, 0.7]
+    assert curve(axes, "data: road").get_ydata().tolist() == [1.0, 0.9, 0.8, 0.75, 0.7]
     assert curve(axes, "wheel").get_xdata().tolist() == [0, 1, 2, 3, 4]
 
 
@@ -52,7 +52,7 @@ def test_the_legend_says_value_and_error(make_drift):
         [make_drift("wheel", MEAN, value=0.125, se=0.03125), make_drift("sled", MEAN, value=0.5, se=None)]
     )
     texts = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
-    assert texts == {"real: road", "wheel  (gap 0.125 ± 0.031)", "sled  (gap 0.500)"}
+    assert texts == {"data: road", "wheel  (gap 0.125 ± 0.031)", "sled  (gap 0.500)"}
 
 
 def test_the_figures_say_under_which_protocol_they_were_made(make_record, make_drift):

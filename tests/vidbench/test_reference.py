@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidbench.evaluation import is_reference
+from vidbench.contenders import is_reference
 from vidbench.registry import MODELS
 from vidbench.sources import Source, Unreadable, source_from_array
 

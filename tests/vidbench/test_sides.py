@@ -109,7 +109,7 @@ def test_the_commonest_of_the_readable_videos_counts():
 
 
 def test_a_source_without_a_readable_video_is_an_error():
-    with pytest.raises(UserError, match="Not one of the 2 videos in films can be read"):
+    with pytest.raises(UserError, match="Not one of the first 2 videos in films can be read"):
         commonest(source(Torn(), Torn()), "size")
 
 

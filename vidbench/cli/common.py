@@ -1,5 +1,6 @@
 """What verbs share: option types, option groups, progress bars, output."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import reduce
@@ -37,6 +38,8 @@ class Range(click.ParamType):  # type: ignore[type-arg]
             return value
         try:
             low, high = (float(part) for part in str(value).split(","))
+            if not -math.inf < low < high < math.inf:
+                raise ValueError
         except ValueError:
             self.fail(f'"{value}" is no range: give the two ends, such as --range 0,1.', param, ctx)
         return low, high
@@ -138,8 +141,8 @@ scoring_options = options(
 
 def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> Any:
     """The `Request` of the scoring options."""
+    from ..contenders import Request
     from ..errors import UserError
-    from ..evaluation import Request
 
     if values["real"] and values["data"]:
         raise UserError(
@@ -162,8 +165,8 @@ def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> A
         metrics=tuple(metrics),
         models=values["models"],
         fake=values["fakes"],
-        real=values["real"] or values["data"],
-        is_path=values["real"] is not None,
+        real=values["real"],
+        data=values["data"],
         split=values["split"],
         key=values["key"],
         value_range=values["value_range"],

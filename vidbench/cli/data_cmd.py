@@ -40,11 +40,9 @@ def inspect_command(source: str, workers: int | None, as_json: bool, dry_run: bo
     """
     import os
 
-    from ..evaluation import Request, open_real
     from ..inspection import inspect_source
 
-    opening = {name: values[name] for name in ("key", "value_range", "kind")}
-    opened = open_real(Request(real=source, **opening), values["split"], values["size"])
+    opened = open_named(source, values, values["size"])
     split = f" ({opened.split})" if opened.split else ""
     say(f"{opened.name}{split}: {len(opened.videos)} videos, fingerprint {opened.fingerprint[:12]}")
     if dry_run:
@@ -162,16 +160,18 @@ def convert(
 ) -> None:
     """Prepare videos for training and scoring, as the papers' own tools do; run it again to go on after a stop.
 
-    SRC is a folder, zip or array file of videos, or a data set's name. For StyleGAN-V, frames are shrunk and then cropped
-    to a square, and DST.zip holds one folder of frames a video. For LongVideoGAN, they are cropped to the aspect ratio and
-    then shrunk, and DST.zip is one shard; if DST does not end in .zip, it is the folder of all resolutions. DST.zip.json
-    says how the zip was made.
+    SRC is a folder, zip or array file of videos, or a data set's name. For StyleGAN-V, frames are shrunk and then
+    cropped to a square, and DST.zip holds one folder of frames a video. For LongVideoGAN, they are cropped to the
+    aspect ratio and then shrunk, and DST.zip is one shard; if DST does not end in .zip, it is the folder of all
+    resolutions. DST.zip.json says how the zip was made.
 
     \b
     # 32x32, JPEG of quality 75
     vidbench data convert samples out.zip --size 32
-    # 36x64 at half the frame rate, as the first shard of a folder
-    vidbench data convert toy-ride rides --size 36x64 --as longvideogan --fps 12.5
+    # the first shard of LongVideoGAN's layout: horses/0036x0064/partition_0000.zip
+    vidbench data convert samples horses --size 36x64 --as longvideogan
+    # how large would it be at half the frame rate?
+    vidbench data convert toy-ride rides.zip --size 64 --fps 12.5 --dry-run
     """
     import os
 
@@ -190,22 +190,28 @@ def convert(
         with progress_bars() as track:
             record = conversion.run(workers or os.cpu_count() or 1, skip_bad, track, say)
     counts = record["counts"]
-    say(
-        f"{counts['videos']} videos, {counts['frames']} frames, {counts['bytes'] / 1e6:.1f} MB;"
-        f" {counts['skipped']} unreadable videos left out"
-    )
+    skipped = f"; {counts['skipped']} unreadable videos left out" if counts["skipped"] else ""
+    say(f"{counts['videos']} videos, {counts['frames']} frames, {counts['bytes'] / 1e6:.1f} MB{skipped}")
     say(f"Look at it: vidbench data inspect {shlex.quote(str(conversion.path))}")
 
 
 def open_to_convert(source: str, size: tuple[int, int], opening: dict[str, Any]) -> Any:
     """The `Source` to convert; procedural sets are rendered at the size wanted."""
     from ..errors import UserError
-    from ..evaluation import Request, card_of, open_real
+    from ..sides import named_dataset
 
-    split = opening.pop("split")
-    request = Request(real=source, **opening)
-    card = card_of(request)
+    card = named_dataset(source)
     try:
-        return open_real(request, split, size if card and card.path is None else None)
+        return open_named(source, opening, size if card and card.path is None else None)
     except UserError as error:  # here, --size is that of the frames to write
         raise UserError(str(error).replace("with --size HxW", "by giving its folder")) from error
+
+
+def open_named(source: str, opening: dict[str, Any], size: tuple[int, int] | None) -> Any:
+    """The `Source` at a path, or of a data set's name."""
+    from ..contenders import Request, open_real
+    from ..sides import named_dataset
+
+    asked = {name: opening[name] for name in ("key", "value_range", "kind")}
+    request = Request(data=source, **asked) if named_dataset(source) else Request(real=source, **asked)
+    return open_real(request, opening["split"], size)

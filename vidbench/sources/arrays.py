@@ -102,6 +102,7 @@ def open_arrays(path: Path, *, split: str | None, key: str | None, value_range: 
         raise UserError(f"{path} has no array {key!r}; it holds {', '.join(arrays)}: name one with --key.")
     array = arrays[key]
     _check(path, array, value_range)
+    value_range = None if array.dtype == np.uint8 else value_range
     *_, height, width, _ = array.shape
 
     def video(i: int, row: int | None, start: int, length: int) -> Video:
@@ -114,7 +115,7 @@ def open_arrays(path: Path, *, split: str | None, key: str | None, value_range: 
         starts = np.asarray(arrays[f"{split}_idx"]).tolist() if splits and split else [0]
         ends = [*starts[1:], len(array)]
         videos = [video(i, None, a, b - a) for i, (a, b) in enumerate(zip(starts, ends, strict=True)) if a < b]
-    content = fingerprint.of_array_file(path, key, value_range)
+    content = fingerprint.of_array_file(path, "" if path.suffix.lower() == ".npy" else key, value_range)
     return Source(path.name, videos, content, split=split, splits=splits)
 
 

@@ -47,7 +47,7 @@ def open_source(
     Raises:
         UserError: There is nothing like that, or it is not clear which videos are meant.
     """
-    path = Path(path).absolute()
+    path = Path(os.path.abspath(path))
     if not path.exists():
         raise UserError(f"{path} does not exist.")
     if ending(path.name) in ARRAYS and path.is_file():
@@ -122,8 +122,10 @@ def _zips(root: Path) -> list[Path]:
 def _open_files(root: Path, kind: Kind | None) -> Source:
     """Frame folders or video files, at any depth."""
     files = [name if folder == "." else f"{folder}/{name}" for folder, names in walk(root) for name in names]
-    videos = sorted((name for name in files if kind != "images" and ending(name) in VIDEOS), key=natural_key)
-    images = sorted((name for name in files if kind != "videos" and ending(name) in IMAGES), key=natural_key)
+    videos = sorted((name for name in files if ending(name) in VIDEOS), key=natural_key)
+    images = sorted((name for name in files if ending(name) in IMAGES), key=natural_key)
+    if kind and videos and images:
+        videos, images = (videos, []) if kind == "videos" else ([], images)
     videos, images, notes = _without_previews(videos, images)
     if videos and images:
         raise UserError(
@@ -133,7 +135,7 @@ def _open_files(root: Path, kind: Kind | None) -> Source:
     if not videos and not images:
         endings = Counter(ending(name) or "no ending" for name in files).most_common(4)
         found = ", ".join(f"{count} with {name}" for name, count in endings) or "no files at all"
-        raise UserError(f"{root} holds no {kind or 'videos and no images'} (found: {found}).")
+        raise UserError(f"{root} holds no videos and no images (found: {found}).")
     listed = list_videos(root, videos) if videos else list_frame_folders(root, images)
     frames = [video.medium.names for video in listed if isinstance(video.medium, FolderFrames)]
     labels = root / "dataset.json"

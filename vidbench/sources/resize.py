@@ -3,10 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from einops import rearrange
 from PIL import Image
-from torch.nn.functional import interpolate
 
 Fit = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 """Brings frames uint8 [3, T, H, W] to a size (height, width)."""
@@ -50,6 +47,10 @@ def shorter_side(frames: np.ndarray, size: tuple[int, int], *, antialias: bool) 
     Returns:
         uint8 [3, T, *size].
     """
+    import torch
+    from einops import rearrange
+    from torch.nn.functional import interpolate
+
     (height, width), (high, wide) = size, frames.shape[2:]
     if height * wide >= width * high:
         covering = (height, -(-wide * height // high))

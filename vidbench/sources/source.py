@@ -77,7 +77,7 @@ class Source:
             found = _probe(video)
             self._index.put(video, found)
         if isinstance(found, str):
-            raise BadVideoError(video.name, found)
+            raise BadVideoError(video.name, found, self.name)
         return found
 
     def length(self, video: Video) -> int:
@@ -156,7 +156,7 @@ class Source:
                 clip[:, done : done + frames.shape[1]] = self._fit(frames, self._size) if self._size else frames
                 done += frames.shape[1]
         except (Unreadable, OSError) as error:
-            raise BadVideoError(video.name, _reason(error)) from error
+            raise BadVideoError(video.name, _reason(error), self.name) from error
         return clip
 
     def subset(self, keep: Callable[[Video], bool], label: str) -> "Source":

@@ -63,6 +63,9 @@ def open_zip(path: Path) -> Source:
     if archive.clips is not None:
         return open_shards(path.name, [archive])
     listed = list_frame_folders(archive)
+    splits = {video.key.split("/")[0] for video in listed if "/" in video.key} & {"train", "test", "val"}
+    if len(splits) > 1:
+        raise UserError(f"{path} holds splits ({', '.join(sorted(splits))}); unzip it, or make one zip of each.")
     if not listed:
         videos = [name for name in archive.entries if ending(name) in VIDEOS]
         if videos:
