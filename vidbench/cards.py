@@ -6,6 +6,7 @@ from typing import Any
 from .datasets import dataset_names, load_dataset
 from .errors import UserError
 from .protocol import load_protocol, presets
+from .published import published
 from .registry import BACKBONES, MEASURES, MODELS, Registry, unknown
 
 REGISTRIES = {"models": MODELS, "backbones": BACKBONES, "measures": MEASURES}
@@ -48,7 +49,12 @@ def find_card(name: str) -> dict[str, Any]:
     """
     if name in dataset_names():
         card = load_dataset(name)
-        return {"kind": "data set", **card.model_dump(mode="json", exclude_defaults=True), "backbone": card.backbone}
+        printed = [
+            f"{number.model} {number.metric}{number.frames} {number.value:g} ({number.protocol})"
+            for number in published(card.title)
+        ]
+        facts = {"kind": "data set", **card.model_dump(mode="json", exclude_defaults=True), "backbone": card.backbone}
+        return facts | ({"printed, under other protocols": printed} if printed else {})
     if name.partition("@")[0] in presets():
         protocol = load_protocol(name)
         return {"kind": "metric", **protocol.model_dump(mode="json"), "protocol hash": protocol.hash}

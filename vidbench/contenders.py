@@ -5,7 +5,6 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +56,8 @@ class Request:
     """Where records go, in a folder `records`."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the `Evaluator`."""
+    opened: dict[Any, Source] = field(default_factory=dict)
+    """What has been opened already."""
 
 
 @dataclass
@@ -72,7 +73,7 @@ class Contender:
 
 def contenders(request: Request, metric: str, track: Track, say: Callable[[str], None]) -> list[Contender]:
     """Everything that is to be scored under one metric, the user's own first."""
-    fakes = [open_path(path, None, request.options.get("size"), *opening(request)) for path in request.fake]
+    fakes = [open_path(request, path, None, request.options.get("size")) for path in request.fake]
     registered = importable_models(say) if request.references or not (request.models or fakes) else []
     models = request.models or ([] if fakes else registered)
     own = {name.rpartition(":")[2]: build_model(name) for name in models if not is_reference(name)}
@@ -178,27 +179,19 @@ def open_real(request: Request, split: str | None, size: tuple[int, int] | None)
     """The real side as it was asked for."""
     if request.real is None:
         return load_dataset(request.data or DEFAULT).source(split, size)
-    return open_path(request.real, split, size, *opening(request))
+    return open_path(request, request.real, split, size)
 
 
-def opening(request: Request) -> tuple[Any, ...]:
-    """How the user's files are to be opened."""
-    return request.key, request.value_range, request.kind
-
-
-@cache
-def open_path(
-    path: str,
-    split: str | None,
-    size: tuple[int, int] | None,
-    key: str | None,
-    value_range: tuple[float, float] | None,
-    kind: Literal["videos", "images"] | None,
-) -> Source:
-    """The videos at a path, opened once a run; what is said of arrays holds for arrays."""
-    if ending(Path(path).name) in ARRAYS:
-        return open_source(path, split=split, key=key, value_range=value_range)
-    return open_source(path, split=split, size=size, kind=kind)
+def open_path(request: Request, path: str, split: str | None, size: tuple[int, int] | None) -> Source:
+    """The videos at a path, opened once a request; what is said of arrays holds for arrays."""
+    asked = (path, split, size)
+    if asked not in request.opened:
+        if ending(Path(path).name) in ARRAYS:
+            opened = open_source(path, split=split, key=request.key, value_range=request.value_range)
+        else:
+            opened = open_source(path, split=split, size=size, kind=request.kind)
+        request.opened[asked] = opened
+    return request.opened[asked]
 
 
 def importable_models(say: Callable[[str], None]) -> list[str]:

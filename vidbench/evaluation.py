@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .contenders import Contender, Request, contenders, open_path
+from .contenders import Contender, Request, contenders
 from .errors import UserError
 from .evaluator import quiet
 from .files import check_writable
@@ -42,7 +42,6 @@ def evaluate(
 
 def run(request: Request, track: Track, say: Callable[[str], None], *, dry_run: bool) -> list[Record]:
     """`evaluate`, in each of several processes."""
-    open_path.cache_clear()
     folder = request.out / "records"
     check_writable(folder)
     entries = [entry for metric in dict.fromkeys(request.metrics) for entry in contenders(request, metric, track, say)]

@@ -272,8 +272,11 @@ def test_a_folder_without_videos_says_what_it_holds(tmp_path: Path) -> None:
     assert "no files at all" in refusal(tmp_path)
     (tmp_path / "a.npy").touch()
     assert "1 with .npy" in refusal(tmp_path)
+
+
+def test_a_kind_matters_only_where_both_are(tmp_path: Path) -> None:
     (tmp_path / "b.mp4").touch()
-    assert "holds no images" in refusal(tmp_path, kind="images")
+    assert [video.key for video in open_source(tmp_path, kind="images").videos] == ["b"]
 
 
 def test_what_is_not_there_or_no_source_is_refused(tmp_path: Path) -> None:

@@ -97,6 +97,29 @@ def test_scores_of_any_size_can_be_drawn(make_record, tmp_path, value, se):
         assert picture.format == "PNG"
 
 
+def test_scores_below_zero_are_drawn_with_their_whole_bar(make_record, tmp_path):
+    figure = fvd_figure([make_record(value=-0.5, se=0.25), make_record(model="sled", value=2.0)])
+    save_figure(tmp_path / "figure.png", figure)
+    bars = figure.axes[0].collections[0].get_segments()
+    assert bars[0][:, 0].tolist() == [-1.0, 0.0]
+
+
+def test_a_floor_made_of_one_half_is_marked_and_explained(make_record, make_drift):
+    for draw, make in (
+        (fvd_figure, make_record),
+        (color_drift_figure, lambda **values: make_drift("", MEAN, **values)),
+    ):
+        floor = make().model_copy(update={"model": "real", "floor_of": "cd" * 32})
+        wheel = make().model_copy(update={"model": "wheel"})
+        figure = draw([floor, wheel])
+        names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        names += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+        assert sum("real †" in name for name in names) == 1
+        assert not any("wheel †" in name for name in names)
+        assert "one half of the real videos" in figure.get_supxlabel()
+        assert draw([wheel]).get_supxlabel() == ""
+
+
 @pytest.mark.parametrize(("ending", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
 def test_the_ending_of_its_name_chooses_a_figure_s_format(make_record, tmp_path, ending, start):
     save_figure(tmp_path / "new" / f"figure.{ending}", fvd_figure([make_record()]))

@@ -6,6 +6,7 @@ import pytest
 from vidbench.evaluator import quiet
 from vidbench.inspection import Glances, inspect_source
 from vidbench.sources import Source, open_source, source_from_array
+from vidbench.suspicion import look_at
 from vidbench.writing import write_frames
 
 
@@ -28,7 +29,11 @@ def test_the_facts_of_a_source(moving):
 def test_how_many_videos_are_long_enough_for_each_preset(moving):
     videos = [source_from_array(f"{length}", moving(1, length, 4)).videos[0] for length in (15, 16, 120, 121, 128, 129)]
     facts = inspect(Source("films", videos, "0"))
-    assert facts["long enough for"] == {"color-drift": 1, "fvd128": 2, "fvd128-s8": 3, "fvd16": 5}
+    needed = {"fvd16": 5, "fvd128": 2, "fvd128-s8": 3, "color-drift": 1}
+    needed |= {f"longvideogan/{name}": count for name, count in needed.items()}
+    needed |= {"styleganv/fvd16": 5, "styleganv/fvd128": 2, "styleganv/fvd128-s8": 2}  # which asks for 128 frames
+    needed |= dict.fromkeys(("videogpt/fvd", "tats/fvd", "tats/kvd", "cdfvd/fvd"), 5)
+    assert facts["long enough for"] == needed
 
 
 def test_a_mixture_of_sizes_is_counted_and_warned_of(moving):
@@ -43,8 +48,8 @@ def test_still_and_repeated_videos_are_warned_of(moving):
     films[1] = films[1, :1]
     films[3] = films[0]
     assert inspect(source_from_array("films", films))["warnings"] == [
-        "films: 1 of 4 clips do not move at all.",
-        "films: 1 of 4 clips are exact repeats of another.",
+        "films: 1 of 4 videos do not move at all.",
+        "films: 1 of 4 videos are exact repeats of another.",
     ]
 
 
@@ -69,4 +74,17 @@ def test_a_source_of_which_nothing_can_be_read_is_no_failure(moving, tmp_path):
 def test_first_middle_and_last_frame_are_looked_at(moving, length):
     films = moving(1, length)
     looked = Glances(source_from_array("films", films))[0]
-    assert np.array_equal(np.moveaxis(looked, 0, -1), films[0, [0, (length - 1) // 2, length - 1]])
+    assert looked == look_at(np.moveaxis(films[0, [0, (length - 1) // 2, length - 1]], -1, 0))
+
+
+def test_black_videos_are_warned_of(moving):
+    films = moving(3, 16) // 17
+    films[0] *= 17
+    assert inspect(source_from_array("films", films))["warnings"] == ["films: 2 of 3 videos are black."]
+
+
+def test_worker_processes_see_the_same(moving):
+    films = moving(6, 16)
+    films[4] = films[1]
+    source = source_from_array("films", films)
+    assert inspect_source(source, 2, quiet) == inspect_source(source, 0, quiet)

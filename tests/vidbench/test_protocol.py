@@ -11,13 +11,89 @@ from pydantic import ValidationError
 
 from vidbench.errors import UserError
 from vidbench.protocol import ClipProtocol, load_protocol, presets
+from vidbench.registry import MEASURES
 
-# What each preset is: measure, clips, frames, stride, preparation for the backbone, normaliser of covariances.
+# The presets, row by row and column by column.
+COLUMNS = (
+    "measure", "clips", "clips_per_video", "order", "frames", "stride", "start", "generated_start", "eligible", "crop",
+    "filter", "quantise", "preparation", "covariance", "seed",
+)  # fmt: skip
+TO_ASPECT = ("center-to-aspect", "lanczos/pillow")
+AS_IT_IS = ("none", "none")
+COVERED = ("shorter-side", "linear/torch")
+SMOOTHLY_COVERED = ("shorter-side", "linear-antialias/torch")
 PRESETS = {
-    "fvd16": ("frechet", 2048, 16, 1, "styleganv", "n-1"),
-    "fvd128": ("frechet", 2048, 128, 1, "styleganv", "n-1"),
-    "fvd128-s8": ("frechet", 2048, 16, 8, "styleganv", "n-1"),
-    "color-drift": ("color-similarity", 1000, 129, 1, "none", "none"),
+    "fvd16": (
+        "frechet", 2048, "cycle", "shuffled", 16, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv", "n-1", 0
+    ),
+    "fvd128": (
+        "frechet", 2048, "cycle", "shuffled", 128, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv", "n-1", 0
+    ),
+    "fvd128-s8": (
+        "frechet", 2048, "cycle", "shuffled", 16, 8, "random", "zero", "span", *TO_ASPECT, "round", "styleganv", "n-1", 0
+    ),
+    "color-drift": (
+        "color-similarity", 1000, "cycle", "shuffled", 129, 1, "random", "zero", "span", *TO_ASPECT, "round", "none",
+        "none", 0,
+    ),
+    "styleganv/fvd16": (
+        "frechet", 2048, "one", "sorted", 16, 1, "random", "zero", "frames*stride", *AS_IT_IS, "round", "styleganv", "n", 0
+    ),
+    "styleganv/fvd128": (
+        "frechet", 2048, "one", "sorted", 128, 1, "random", "zero", "frames*stride", *AS_IT_IS, "round", "styleganv", "n",
+        0,
+    ),
+    "styleganv/fvd128-s8": (
+        "frechet", 2048, "one", "sorted", 16, 8, "random", "zero", "frames*stride", *AS_IT_IS, "round", "styleganv", "n", 0
+    ),
+    "longvideogan/fvd16": (
+        "frechet", 2048, "cycle", "shuffled", 16, 1, "random", "random-phase", "span", *AS_IT_IS, "round", "styleganv",
+        "n", 0,
+    ),
+    "longvideogan/fvd128": (
+        "frechet", 2048, "cycle", "shuffled", 128, 1, "random", "random-phase", "span", *AS_IT_IS, "round", "styleganv",
+        "n", 0,
+    ),
+    "longvideogan/fvd128-s8": (
+        "frechet", 2048, "cycle", "shuffled", 16, 8, "random", "random-phase", "span", *AS_IT_IS, "round", "styleganv",
+        "n", 0,
+    ),
+    "longvideogan/color-drift": (
+        "color-similarity", 1000, "cycle", "shuffled", 129, 1, "random", "random-phase", "span", *AS_IT_IS, "none", "none",
+        "none", 0,
+    ),
+    "videogpt/fvd": (
+        "frechet", 256, "all", "shuffled", 16, 1, "random", "zero", "span", *COVERED, "truncate", "videogpt", "n-1", 0
+    ),
+    "tats/fvd": (
+        "frechet", 2048, "all", "shuffled", 16, 1, "random", "zero", "span", *COVERED, "truncate", "tats", "n-1", 0
+    ),
+    "tats/kvd": (
+        "kernel", 2048, "all", "shuffled", 16, 1, "random", "zero", "span", *COVERED, "truncate", "tats", "none", 0
+    ),
+    "cdfvd/fvd": (
+        "frechet", 2048, "one", "shuffled", 16, 1, "random", "zero", "span", *SMOOTHLY_COVERED, "truncate", "cdfvd", "n",
+        42,
+    ),
+}  # fmt: skip
+
+# Frames from the first to the last of a clip, and frames that a video must have to count.
+SPANS = {
+    "fvd16": (16, 16),
+    "fvd128": (128, 128),
+    "fvd128-s8": (121, 121),
+    "color-drift": (129, 129),
+    "styleganv/fvd16": (16, 16),
+    "styleganv/fvd128": (128, 128),
+    "styleganv/fvd128-s8": (121, 128),
+    "longvideogan/fvd16": (16, 16),
+    "longvideogan/fvd128": (128, 128),
+    "longvideogan/fvd128-s8": (121, 121),
+    "longvideogan/color-drift": (129, 129),
+    "videogpt/fvd": (16, 16),
+    "tats/fvd": (16, 16),
+    "tats/kvd": (16, 16),
+    "cdfvd/fvd": (16, 16),
 }
 
 # What differs from fvd16 in every field that decides a score.
@@ -34,7 +110,7 @@ OTHER = {
     "generated_start": "random-phase",
     "eligible": "frames*stride",
     "crop": "none",
-    "filter": "bilinear/torch",
+    "filter": "linear/torch",
     "quantise": "truncate",
     "preparation": "none",
     "covariance": "n",
@@ -45,38 +121,31 @@ OTHER = {
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_presets_have_the_numbers_of_the_papers(name):
+def test_the_presets_are_those_of_the_papers_in_every_column(name):
     protocol = load_protocol(name)
-    numbers = (
-        protocol.measure,
-        protocol.clips,
-        protocol.frames,
-        protocol.stride,
-        protocol.preparation,
-        protocol.covariance,
-    )
-    assert numbers == PRESETS[name]
+    assert {column: getattr(protocol, column) for column in COLUMNS} == dict(zip(COLUMNS, PRESETS[name], strict=True))
+    assert (protocol.name, protocol.split, protocol.size) == (name, None, None)
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_presets_agree_in_everything_else(name):
-    protocol = load_protocol(name)
-    assert protocol.clips_per_video == "cycle"
-    assert (protocol.order, protocol.seed) == ("shuffled", 0)
-    assert (protocol.start, protocol.generated_start) == ("random", "zero")
-    assert protocol.eligible == "span"
-    assert (protocol.crop, protocol.filter) == ("center-to-aspect", "lanczos/pillow")
-    assert protocol.quantise == "round"
-    assert (protocol.split, protocol.size) == (None, None)
+def test_the_columns_are_all_there_is_to_a_preset():
+    assert {*COLUMNS, "name", "version", "about", "source", "split", "size"} == set(ClipProtocol.model_fields)
 
 
 def test_these_are_all_presets():
     assert presets() == sorted(PRESETS)
 
 
-@pytest.mark.parametrize(("name", "span"), [("fvd16", 16), ("fvd128", 128), ("fvd128-s8", 121), ("color-drift", 129)])
-def test_the_spans_of_the_presets(name, span):
-    assert load_protocol(name).span == span
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_registered_with_its_measure(name):
+    protocol = load_protocol(name)
+    measure = MEASURES.load(protocol.measure)
+    assert (protocol.preparation == "none") == (not measure.needs_backbone)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_spans_of_the_presets(name):
+    protocol = load_protocol(name)
+    assert (protocol.span, protocol.needed) == SPANS[name]
 
 
 @given(st.integers(1, 500), st.integers(1, 64))
@@ -84,6 +153,15 @@ def test_the_span_reaches_from_the_first_to_the_last_frame(frames, stride):
     protocol = load_protocol("fvd16").model_copy(update={"frames": frames, "stride": stride})
     assert len(range(0, protocol.span, stride)) == frames
     assert len(range(0, protocol.span - 1, stride)) == frames - 1
+
+
+@given(st.integers(1, 500), st.integers(1, 64))
+def test_every_stride_has_frames_of_its_own_where_that_many_are_asked_for(frames, stride):
+    protocol = load_protocol("fvd16").model_copy(
+        update={"frames": frames, "stride": stride, "eligible": "frames*stride"}
+    )
+    assert protocol.needed == frames * stride == protocol.span + stride - 1
+    assert protocol.model_copy(update={"eligible": "span"}).needed == protocol.span
 
 
 def test_every_field_either_counts_in_the_hash_or_is_for_people():
@@ -94,6 +172,13 @@ def test_every_field_either_counts_in_the_hash_or_is_for_people():
 def test_the_hash_changes_with_every_field_that_decides_a_score(field):
     protocol = load_protocol("fvd16")
     assert protocol.model_copy(update={field: OTHER[field]}).hash != protocol.hash
+
+
+def test_the_identity_is_every_field_that_counts():
+    protocol = load_protocol("styleganv/fvd16").resolved(size=(32, 64))
+    assert set(protocol.identity) == set(OTHER)
+    assert all(protocol.identity[field] == getattr(protocol, field) for field in COLUMNS)
+    assert protocol.identity["size"] == [32, 64]  # as JSON has it
 
 
 @pytest.mark.parametrize("field", ["about", "source"])
@@ -110,7 +195,7 @@ def test_the_hash_is_the_same_in_another_process():
 
 
 def test_the_presets_have_different_hashes():
-    assert len({load_protocol(name).hash for name in PRESETS}) == 4
+    assert len({load_protocol(name).hash for name in PRESETS}) == len(PRESETS)
 
 
 @given(st.integers(2, 10**6).filter(lambda clips: clips != 2048))
@@ -118,6 +203,12 @@ def test_another_number_of_clips_changes_name_and_hash(clips):
     protocol = load_protocol(f"fvd16@{clips}")
     assert (protocol.name, protocol.clips) == (f"fvd16@{clips}", clips)
     assert protocol.hash != load_protocol("fvd16").hash
+
+
+def test_an_imitation_s_number_of_clips_can_be_changed_and_changed_back():
+    protocol = load_protocol("styleganv/fvd16@64")
+    assert (protocol.name, protocol.clips, protocol.order) == ("styleganv/fvd16@64", 64, "sorted")
+    assert protocol.resolved(clips=2048) == load_protocol("styleganv/fvd16")
 
 
 def test_the_number_of_clips_can_be_changed_twice():
@@ -132,6 +223,27 @@ def test_the_preset_s_own_number_of_clips_is_the_preset():
 def test_a_size_a_split_and_a_seed_are_filled_in_under_the_same_name():
     protocol = load_protocol("fvd16").resolved(size=(32, 64), split="train", seed=7)
     assert (protocol.name, protocol.size, protocol.split, protocol.seed) == ("fvd16", (32, 64), "train", 7)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("clips_per_video", "two"),
+        ("order", "natural"),
+        ("start", "middle"),
+        ("generated_start", "random"),
+        ("eligible", "frames"),
+        ("crop", "left"),
+        ("filter", "bilinear/torch"),
+        ("quantise", "floor"),
+        ("preparation", "piergiaj"),
+        ("covariance", "n-2"),
+    ],
+)
+def test_a_value_that_nothing_here_can_do_is_refused_with_those_that_can_be_had(field, value):
+    with pytest.raises(UserError, match=f"fvd16: {field} = '{value}': Input should be ") as caught:
+        load_protocol("fvd16").resolved(**{field: value})
+    assert str(getattr(load_protocol("fvd16"), field)) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["fvd16@", "fvd16@many", "fvd16@-3", "fvd16@1.5"])

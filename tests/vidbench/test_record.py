@@ -80,6 +80,36 @@ def test_another_backbone_is_one_difference(make_record):
     assert difference.startswith("backbone differs")
 
 
+def test_what_the_weights_were_proven_to_be_is_read_as_it_was_written(make_record, tmp_path):
+    backbone = Backbone(name="i3d", version=1, tensor_hash="ab" * 32, weights="the FVD weights (230 of 230 variables)")
+    record = make_record(backbone=backbone, numeric_mode="bfloat16")
+    again = load_record(record.save(tmp_path))
+    assert (again.backbone, again.numeric_mode) == (backbone, "bfloat16")
+
+
+def test_weights_that_nobody_proved_are_none(make_record):
+    assert make_record().backbone.weights is None
+    assert make_record().numeric_mode == "float32"
+
+
+def test_a_floor_on_one_half_stands_beside_the_scores_against_the_whole_set(make_record):
+    whole, floor = make_record(), make_record(real=OTHER_REAL, model="real", floor_of="cd" * 32)
+    require_comparable([whole, floor])
+    require_comparable([floor, whole])
+    assert differences(whole, floor) == ["real set differs (road@cdcdcdcdcdcd, road@efefefefefef)"]
+
+
+@pytest.mark.parametrize("floor_of", [None, "aa" * 32])
+def test_a_score_against_another_set_that_is_no_floor_of_this_one_is_refused(make_record, floor_of):
+    with pytest.raises(UserError, match="real set differs"):
+        require_comparable([make_record(), make_record(real=OTHER_REAL, floor_of=floor_of)])
+
+
+def test_a_floor_under_another_protocol_is_refused(make_record):
+    with pytest.raises(UserError, match="seed differs"):
+        require_comparable([make_record(), make_record({"seed": 1}, real=OTHER_REAL, floor_of="cd" * 32)])
+
+
 def test_texts_for_people_are_no_difference(make_record):
     assert differences(make_record(), make_record({"about": "another line", "source": "another paper"})) == []
 

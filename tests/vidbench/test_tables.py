@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from vidbench.errors import UserError
+from vidbench.record import Side
 from vidbench.tables import grouped, number, table
 
 
@@ -33,6 +34,22 @@ def test_a_table_says_metric_real_set_and_protocol(make_record):
 def test_a_table_refuses_what_cannot_be_compared(make_record):
     with pytest.raises(UserError, match="wheel and sled cannot be compared: seed differs"):
         table([make_record(), make_record({"seed": 1}, model="sled")])
+
+
+def test_a_floor_made_of_one_half_is_marked_and_explained(make_record):
+    half = Side(name="road (half)", kind="png", fingerprint="ef" * 32, counts=make_record().real.counts)
+    floor = make_record(model="real", value=1.0, real=half, floor_of="cd" * 32)
+    [group] = grouped([make_record(), floor])
+    shown = text(group)
+    assert "real †" in shown
+    assert "wheel †" not in shown
+    assert "† one half of the real videos against the other" in " ".join(shown.split())
+    assert "against road" in shown
+    assert "(half)" not in shown
+
+
+def test_a_table_without_a_floor_explains_none(make_record):
+    assert "†" not in text([make_record()])
 
 
 def test_records_are_sorted_best_first(make_record):

@@ -30,7 +30,11 @@ def command(name: str | None, as_json: bool) -> None:
             click.echo(json.dumps(card, indent=1))
             return
         for key, value in card.items():
-            click.echo(f"{key + ':':20} {value}")
+            lines = (
+                value if isinstance(value, list) and value and isinstance(value[0], str) and len(value) > 3 else [value]
+            )
+            for index, line in enumerate(lines):
+                click.echo(f"{'' if index else key + ':':20} {line}")
         return
     cards = all_cards()
     if as_json:
