@@ -35,9 +35,17 @@ class Published:
 def published(dataset: str = "") -> list[Published]:
     """All printed numbers at hand, or those of one data set (by its title, as in `SkyTimelapse`)."""
     text = files("vidbench").joinpath("results", "published", "published_results.csv").read_text()
-    texts = ("paper", "table", "model", "dataset", "metric", "frames")
     return [
-        Published(*(row[name] for name in texts), float(row["value"]), row["source"])
+        Published(
+            paper=row["paper"],
+            table=row["table"],
+            model=row["model"],
+            dataset=row["dataset"],
+            metric=row["metric"],
+            frames=row["frames"],
+            value=float(row["value"]),
+            source=row["source"],
+        )
         for row in csv.DictReader(text.splitlines())
         if dataset in ("", row["dataset"])
     ]
