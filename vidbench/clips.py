@@ -212,6 +212,9 @@ class GeneratedClips:
 
     def __getitem__(self, index: int) -> np.ndarray | BadVideoError:
         """Clip uint8 `[3, T, H, W]`, or why a real video that it is made from cannot be read; made chunk by chunk."""
+        if self.phases > 1:
+            clip: np.ndarray = self.sample([index])[0]
+            return clip
         kept, first = list[np.ndarray](), 0
         protocol = self.protocol
         try:

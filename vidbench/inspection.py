@@ -71,7 +71,7 @@ def inspect_source(source: Source, workers: int, track: Track) -> dict[str, Any]
     common |= {"frames a second": [f"{info.fps:g}" if info.fps else "not stated" for info in infos]}
     common |= {"storage": [info.codec for info in infos]}
     facts |= {what: dict(Counter(values).most_common(8)) for what, values in common.items()}
-    facts["long enough for"] = {name: int((lengths >= load_protocol(name).span).sum()) for name in presets()}
+    facts["long enough for"] = {name: int((lengths >= load_protocol(name).needed).sum()) for name in presets()}
     several = [
         f"{source.name} mixes {len(set(values))} values of {what}."
         for what, values in common.items()

@@ -11,6 +11,7 @@ from vidbench.clips import quantise
 from vidbench.draws import draw_seed
 from vidbench.errors import BadVideoError, UserError
 from vidbench.generator import Generator
+from vidbench.metrics.color import color_similarity
 from vidbench.passes import SHEET
 from vidbench.protocol import load_protocol
 from vidbench.record import load_record
@@ -131,10 +132,13 @@ def test_a_frozen_copy_scores_worse_than_a_moving_one(real, made):
     assert stands.value > 2 * moves.value
 
 
-def test_the_size_of_a_batch_is_within_rounding(real, made):
-    # float32 features are summed in another order in batches of another size
-    small, large = (judge(real, batch=batch).score(as_tensor(made)).value for batch in (4, 16))
-    assert small == pytest.approx(large, rel=1e-4)
+@pytest.mark.parametrize("batch", [1, 4, 16, 100])
+def test_the_size_of_a_batch_changes_no_digit(real, made, monkeypatch, tmp_path, batch):
+    plain = judge(real).score(as_tensor(made))
+    monkeypatch.setenv("VIDBENCH_CACHE", str(tmp_path))
+    for side in (as_tensor(made), Player(made)):
+        record = judge(real, batch=batch).score(side)
+        assert (record.value, record.se, record.terms) == (plain.value, plain.se, plain.terms)
 
 
 def test_the_number_of_workers_changes_nothing(real, made):
@@ -144,8 +148,10 @@ def test_the_number_of_workers_changes_nothing(real, made):
 
 def test_a_score_is_the_same_every_time(real, made, own_cache):
     first, again = (judge(real).score(source_from_array("made", made)) for _ in range(2))
-    [statistics] = own_cache.glob("statistics/*")
-    statistics.unlink()
+    blocks = list(own_cache.glob("features/*/*.safetensors"))
+    assert len(blocks) == 2
+    for block in blocks:
+        block.unlink()
     fresh = judge(real).score(source_from_array("made", made))
     for record in (again, fresh):
         assert (record.value, record.se, record.terms, record.key) == (first.value, first.se, first.terms, first.key)
@@ -231,6 +237,66 @@ def test_the_clips_that_were_compared_can_be_looked_at(real, made):
     assert record.model == "tensor"
 
 
+def test_a_record_says_what_the_weights_were_proven_to_be_and_how_they_were_used(real, made):
+    evaluator = judge(real)
+    assert evaluator.score(as_tensor(made)).backbone.weights is None
+    object.__setattr__(evaluator.backbone, "weights_verdict", "the FVD weights")
+    record = evaluator.score(as_tensor(made))
+    assert record.backbone.weights == "the FVD weights"
+    assert record.numeric_mode == evaluator.backbone.numeric_mode == "float32"
+
+
+def test_a_measure_of_pixels_is_exact(real, made):
+    record = Evaluator(load_protocol("color-drift@24").resolved(frames=16), real, workers=0).score(as_tensor(made))
+    assert (record.backbone, record.numeric_mode) == (None, "exact")
+
+
+def test_the_normaliser_of_covariances_is_the_protocol_s(real, made):
+    unbiased, biased = (
+        Evaluator(load_protocol(f"fvd16@{CLIPS}").resolved(covariance=covariance), real, backbone="toy3d", workers=0)
+        .score(as_tensor(made))
+        for covariance in ("n-1", "n")
+    )
+    assert biased.terms["mean"] == unbiased.terms["mean"]
+    assert biased.terms["covariance"] == pytest.approx(unbiased.terms["covariance"] * (CLIPS - 1) / CLIPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "used"), [("styleganv/fvd16", 20), ("longvideogan/fvd16", 24), ("tats/fvd", 24), ("tats/kvd", 24), ("cdfvd/fvd", 20)]
+)
+def test_an_imitation_takes_as_many_real_clips_as_it_finds(moving, made, name, used):
+    real = source_from_array("real", moving(20, 20, seed=1))
+    record = Evaluator(f"{name}@{CLIPS}", real, backbone="toy3d", workers=0).score(as_tensor(made))
+    assert record.real.counts.used == used
+    assert record.metric == f"{name}@{CLIPS}[toy3d]"
+
+
+def test_samples_that_are_not_quantised_are_compared_as_floats(real):
+    videos = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 16, 3)).astype(np.float32)
+
+    class Exact(Player):
+        def stream(self, seed):
+            yield torch.from_numpy(self.videos[self.numbers[seed]]).movedim(-1, 0)
+
+    protocol = load_protocol("longvideogan/color-drift@8").resolved(frames=16)
+    record = Evaluator(protocol, real, workers=0).score(Exact(videos))
+    floats = color_similarity(as_tensor(videos)).mean(axis=0)
+    bytes_ = color_similarity(torch.from_numpy(quantise(as_tensor(videos)))).mean(axis=0)
+    assert record.curve.mean[1:] == pytest.approx(floats.tolist(), abs=1e-12)
+    assert not np.allclose(floats, bytes_, atol=1e-12)
+
+
+@pytest.mark.parametrize(("option", "flag"), [({"precision": "bfloat16"}, "--precision bfloat16"), ({"weights": "x"}, "--weights x")])
+def test_an_option_that_a_backbone_does_not_have_is_refused(real, option, flag):
+    with pytest.raises(UserError, match=f"toy3d has no {flag}"):
+        judge(real, **option)
+
+
+def test_a_device_that_is_not_here_is_refused(real):
+    with pytest.raises(UserError, match='no device "warp" here'):
+        judge(real, device="warp")
+
+
 # Defaults
 
 
@@ -249,12 +315,12 @@ def test_the_number_of_clips_that_is_asked_for_counts_before_the_card_s():
     assert Evaluator("fvd16", clips=2048).metric == "fvd16[toy3d]"
 
 
-def test_a_batch_is_as_large_as_its_memory_allows(real, made, monkeypatch):
+def test_the_backbone_sees_no_more_clips_at_once_than_its_memory_allows(real, made, monkeypatch):
     sizes = []
     evaluator = judge(real)
     features = evaluator.features
     monkeypatch.setattr(evaluator, "features", lambda videos: sizes.append(len(videos)) or features(videos))
-    monkeypatch.setattr("vidbench.evaluator.BATCH_BYTES", 7 * 3 * 16 * 16 * 16)
+    monkeypatch.setattr("vidbench.passes.CUT_BYTES", 7 * 3 * 16 * 16 * 16)
     evaluator.score(as_tensor(made))
     assert sizes == [7, 7, 7, 3] * 2
 
@@ -304,13 +370,30 @@ def test_an_evaluator_keeps_the_statistics_of_the_real_side(moving, made):
     assert len(readings) == CLIPS
 
 
-def test_it_is_known_whether_the_statistics_of_the_real_side_are_at_hand(real, made):
-    evaluator = judge(real)
-    protocol = evaluator.resolve(source_from_array("made", made))
-    assert not evaluator.real_is_cached(protocol)
-    evaluator.score(as_tensor(made))
-    assert judge(real).real_is_cached(protocol)
-    assert not judge(real, seed=1).real_is_cached(protocol.resolved(seed=1))
+def test_it_is_known_how_much_is_in_the_cache(real, made):
+    evaluator, fake = judge(real), source_from_array("made", made)
+    protocol = evaluator.resolve(fake)
+    assert evaluator.cached_blocks(real, protocol) == evaluator.cached_blocks(fake, protocol) == 0
+    evaluator.score(fake)
+    assert judge(real).cached_blocks(real, protocol) == judge(real).cached_blocks(fake, protocol) == 1
+    assert judge(real, seed=1).cached_blocks(real, protocol.resolved(seed=1)) == 0
+
+
+def test_the_generated_side_is_not_computed_twice_either(real, moving):
+    readings: list[int] = []
+    made = counted(moving(CLIPS, 20, seed=2), readings)
+    first = judge(real).score(made)
+    assert len(readings) == CLIPS
+    readings.clear()
+    again = judge(real).score(made)
+    assert len(readings) == SHEET  # only the clips that are shown
+    assert (again.value, again.se, again.fake) == (first.value, first.se, first.fake)
+
+
+def test_a_generator_that_states_no_fingerprint_is_never_in_the_cache(real, made, own_cache):
+    for _ in range(2):
+        judge(real).score(Player(made))
+    assert len(list(own_cache.glob("features/*/"))) == 1  # the real side's
 
 
 def test_a_video_that_cannot_be_probed_is_named_before_anything_is_computed(real, made):

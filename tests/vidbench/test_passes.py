@@ -512,7 +512,7 @@ def test_a_file_of_other_tensors_is_no_block(films, own_cache):
 
 @pytest.mark.parametrize("stop", [0, 1, 2])
 def test_an_interrupted_pass_goes_on_where_it_was(films, own_cache, stop):
-    clips = stored(films, 150)
+    clips = stored(films, 200)
     plain = gather(clips, heavy())
     backbone = Backbone()
 
@@ -527,7 +527,7 @@ def test_an_interrupted_pass_goes_on_where_it_was(films, own_cache, stop):
     assert list(own_cache.rglob("*.part")) == []
     again = Backbone()
     assert states(gather(clips, heavy(again, key=KEY))) == states(plain)
-    assert sum(again.seen) == 150 - 64 * stop
+    assert sum(again.seen) == 200 - 64 * stop
 
 
 def test_blocks_in_the_middle_are_reused_too(films, own_cache):
@@ -624,8 +624,9 @@ def test_unreadable_videos_are_counted_when_features_come_from_the_cache_too(fil
 
 def test_a_source_named_like_another_has_features_of_its_own(moving, own_cache):
     fake = source_from_array("fake", moving(8, 20, seed=1))
-    values = {score(source_from_array("real", moving(8, 20, seed=seed)), fake).value for seed in (2, 3)}
-    assert len(values) == 2
+    reals = [source_from_array("real", moving(8, 20, seed=seed)) for seed in (2, 3)]
+    records = [Evaluator("fvd16@8", real, backbone="toy3d", workers=0).score(fake) for real in reals]
+    assert records[0].value != records[1].value
     assert len(list(own_cache.glob("features/*/"))) == 3
 
 
