@@ -78,7 +78,7 @@ def cached(evaluator: Evaluator, side: Generator | Source, protocol: ClipProtoco
 def stock(source: Source, protocol: ClipProtocol, *, cycle: bool) -> str:
     """What a source has for a protocol, as far as it is known without reading it all."""
     known = indexed(source)
-    enough = sum(source.info(video).length >= protocol.span for video in known)
+    enough = sum(source.info(video).length >= protocol.needed for video in known)
     unread = sum(not source.indexed(video) for video in source.videos)
     bad = len(source.videos) - len(known) - unread
     parts = [f"{source.name}{f' ({source.split})' if source.split else ''}: {len(source.videos)} videos"]
@@ -86,7 +86,8 @@ def stock(source: Source, protocol: ClipProtocol, *, cycle: bool) -> str:
     parts += [f"{bad} unreadable"] if bad else []
     parts += [f"{unread} not yet in the index"] if unread else []
     if not unread:
-        used = protocol.clips if cycle and enough else min(enough, protocol.clips)
+        again = cycle and protocol.clips_per_video != "one"
+        used = protocol.clips if again and enough else min(enough, protocol.clips)
         parts.append(f"{used} of {protocol.clips} clips" + (", visiting videos again" if used > enough else ""))
     return ", ".join(parts)
 
@@ -98,7 +99,7 @@ def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator |
     read: Callable[[], object]
     stored = side if isinstance(side, Source) else evaluator.real if getattr(side, "is_reference", False) else None
     if stored is not None:
-        videos = [video for video in indexed(stored)[:64] if stored.info(video).length >= protocol.span]
+        videos = [video for video in indexed(stored)[:64] if stored.info(video).length >= protocol.needed]
         if not videos:
             return 0.0
         read = partial(stored.resized(protocol.size).read, videos[0], 0, protocol.span, protocol.stride)

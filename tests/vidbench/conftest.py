@@ -1,5 +1,9 @@
 """Small videos, protocols and records that these tests are about."""
 
+import ctypes
+import faulthandler
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,10 +11,44 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  (loads the library of which one_blas_thread speaks)
 
 from vidbench.protocol import load_protocol
 from vidbench.record import Backbone, Counts, Curve, Record, Side
 from vidbench.registry import BACKBONES, DATASETS, MEASURES, MODELS
+
+SECONDS = 100  # that a test may take at most
+BLAS = ("openblas_set_num_threads", "scipy_openblas_set_num_threads", "scipy_openblas_set_num_threads64_")
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of processes that tests or pytest-xdist start
+    os.environ.setdefault(variable, "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread() -> None:
+    """OpenBLAS keeps to one thread: several wait for each other in loops that take twenty times as long, and look like
+    a hang, as soon as something else, such as another test, runs on the same cores."""
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    for path in {line.split()[-1] for line in lines if "openblas" in line}:
+        library = ctypes.CDLL(path)
+        for function in (getattr(library, name) for name in BLAS if hasattr(library, name)):
+            function(1)
+
+
+@pytest.fixture(autouse=True)
+def in_time() -> Iterator[None]:
+    """No test waits for ever: it fails, and says where it stood."""
+
+    def stop(*details: object) -> None:
+        faulthandler.dump_traceback()
+        raise TimeoutError(f"after {SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

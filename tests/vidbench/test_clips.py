@@ -441,7 +441,7 @@ def test_the_shorter_side_just_covers_and_the_centre_is_cut_out(high, wide, heig
     assert found.shape == exact.shape
     assert found.dtype == np.uint8
     lost = exact - found  # by truncation
-    assert -1e-3 < lost.min()
+    assert lost.min() > -1e-3
     assert lost.max() < 1 + 1e-3
 
 
@@ -462,7 +462,7 @@ def test_what_the_shorter_side_covers(stored_size, size, box):
     top, left = (box[0] - size[0]) // 2, (box[1] - size[1]) // 2
     exact = resized[:, :, top : top + size[0], left : left + size[1]]
     lost = exact - shorter_side(frames, size, antialias=False)
-    assert -1e-3 < lost.min()
+    assert lost.min() > -1e-3
     assert lost.max() < 1 + 1e-3
 
 
@@ -540,7 +540,9 @@ def test_samples_that_are_not_finite_are_refused(value, quantised):
             look()
 
 
-@pytest.mark.parametrize(("name", "quantised"), [("fvd16", quantise), ("styleganv/fvd16", quantise), ("tats/fvd", truncate)])
+@pytest.mark.parametrize(
+    ("name", "quantised"), [("fvd16", quantise), ("styleganv/fvd16", quantise), ("tats/fvd", truncate)]
+)
 def test_samples_are_quantised_as_the_protocol_has_it(name, quantised):
     clips = GeneratedClips("noise", Noisy(), load_protocol(f"{name}@3").resolved(size=SIZE))
     exact = Noisy().sample([draw_seed(0, "clip", 2)], 16)[0]

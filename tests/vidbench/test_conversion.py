@@ -262,8 +262,10 @@ def test_a_killed_conversion_goes_on_where_it_was_and_gives_the_same_bytes(tmp_p
     command = [sys.executable, "-m", "vidbench", "data", "convert", "set.npy", "out.zip", "--size", "192"]
     process = subprocess.Popen([*command, "--workers", "2"], cwd=tmp_path, stderr=subprocess.PIPE)
     parts = tmp_path / "out.zip.parts"
+    deadline = time.monotonic() + 60
     while len(list(parts.glob("*.zip"))) < 4:
         assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()
     process.communicate(timeout=20)  # until the workers have closed standard error, too

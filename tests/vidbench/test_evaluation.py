@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vidbench import evaluation
+from vidbench.contenders import Request, build_model, half, hold_out, is_reference, load_model
 from vidbench.errors import UserError
-from vidbench.evaluation import Request, build_model, evaluate, half, hold_out, is_reference, load_model, stored_records
+from vidbench.evaluation import evaluate, stored_records
 from vidbench.evaluator import Evaluator
 from vidbench.record import load_record
 from vidbench.sources import open_source, source_from_array
@@ -94,13 +95,14 @@ def test_every_score_has_a_record_and_a_contact_sheet(real, made, place):
     assert all(load_record(place / "out" / "records" / f"{record.stem()}.json") == record for record in records)
 
 
-def test_only_the_reference_generators_that_are_named_are_scored(real, made):
-    assert [record.model for record in evaluate(ask(real, models=["freeze"]))] == ["freeze"]
-    assert [record.model for record in evaluate(ask(real, fake=[made], models=["loop", "noise"]))] == [
-        made,
-        "loop",
-        "noise",
-    ]
+def test_only_the_reference_generators_that_are_named_are_scored_where_the_others_are_left_away(real, made):
+    assert [record.model for record in evaluate(ask(real, models=["freeze"], references=False))] == ["freeze"]
+    request = ask(real, fake=[made], models=["loop", "noise"], references=False)
+    assert [record.model for record in evaluate(request)] == [made, "loop", "noise"]
+
+
+def test_the_reference_generators_stand_beside_a_named_one_too(real):
+    assert sorted(record.model for record in evaluate(ask(real, models=["loop"]))) == REFERENCES
 
 
 def test_the_reference_generators_can_be_left_away(real, made):
@@ -159,8 +161,9 @@ def test_the_half_of_a_video_does_not_depend_on_the_others():
 
 def test_real_among_halves_is_one_half_against_the_other(real):
     said = []
-    [record] = evaluate(ask(real, models=["real"]), say=said.append)
+    [record] = evaluate(ask(real, models=["real"], references=False), say=said.append)
     assert record.real.name == "real.npy (other half)"
+    assert record.floor_of == open_source(real).fingerprint
     assert any("one half of real.npy against the other" in line for line in said)
 
 
@@ -192,8 +195,9 @@ def test_of_two_splits_the_other_one_is_taken(place, moving):
 def test_real_of_a_set_with_splits_is_scored_against_the_whole_split(place, moving):
     for seed, name in enumerate(("train", "test")):
         folders(place / "set", name, moving(5, 18, seed=seed))
-    [record] = evaluate(ask("set", models=["real"]))
+    [record] = evaluate(ask("set", models=["real"], references=False))
     assert (record.real.name, record.real.split, record.real.counts.available) == ("set", "train", 5)
+    assert record.floor_of is None
 
 
 def test_a_reference_generator_without_videos_long_enough_is_left_out_and_the_reason_said(place, moving):
@@ -211,7 +215,7 @@ def test_a_reference_generator_without_videos_long_enough_is_no_failure_where_it
     folders(place / "set", "train", moving(5, 18))
     folders(place / "set", "test", moving(5, 12, seed=1))
     said = []
-    assert evaluate(ask("set", models=[name]), say=said.append) == []
+    assert evaluate(ask("set", models=[name], references=False), say=said.append) == []
     assert any(line.startswith(f"{name} is left out: ") for line in said)
 
 
@@ -305,7 +309,7 @@ def test_the_preflight_says_what_is_at_hand(real, made):
     said = []
     evaluate(ask(real, fake=[made], references=False))
     evaluate(ask(real, fake=[made], references=False), say=said.append, dry_run=True)
-    assert "its statistics are cached" in said[0]
+    assert said[0].endswith("; 100% of its features are cached")
     assert said[1].endswith("; its record is at hand")
     assert said[-1] == "expected: about 1 s, 0.0 MB of records; 1 of 1 scores are at hand"
 
@@ -315,6 +319,56 @@ def test_the_preflight_says_that_videos_are_visited_again(place, moving, made):
     said = []
     evaluate(ask("few.npy", fake=[made], references=False), say=said.append, dry_run=True)
     assert "few.npy: 3 videos, 3 long enough, 8 of 8 clips, visiting videos again" in said[0]
+
+
+def test_the_preflight_says_how_much_of_its_features_is_at_hand(real, made, own_cache, place, moving):
+    np.save(place / "many.npy", moving(192, 16, seed=2))
+    request = ask(real, fake=["many.npy"], references=False, options={"clips": 192})
+    [record] = evaluate(request)
+    sides = sorted(own_cache.glob("features/*/"))
+    assert [len(list(side.glob("*.safetensors"))) for side in sides] == [3, 3]
+    for side in sides:
+        sorted(side.glob("*.safetensors"))[1].unlink()
+    (place / "runs" / "records" / f"{record.stem()}.json").unlink()
+    said = []
+    evaluate(request, say=said.append, dry_run=True)
+    assert said[0].endswith("; 67% of its features are cached")
+    assert said[1].endswith("; 67% of its features are cached")
+    [again] = evaluate(request)
+    assert (again.value, again.se) == (record.value, record.se)
+
+
+@pytest.mark.parametrize(("length", "enough"), [(127, 0), (128, 24)])
+def test_the_preflight_counts_the_videos_that_the_protocol_counts(place, moving, length, enough):
+    np.save(place / "real.npy", moving(24, length, size=8))
+    np.save(place / "made.npy", moving(8, 128, size=8))
+    said = []
+    request = ask("real.npy", fake=["made.npy"], metrics=["styleganv/fvd128-s8"], references=False)
+    evaluate(request, say=said.append, dry_run=True)
+    assert f"real.npy: 24 videos, {enough} long enough" in said[0]  # of 16 x 8 frames, though a span has 121
+
+
+def test_the_preflight_says_that_few_videos_are_visited_once(place, moving, made):
+    np.save(place / "few.npy", moving(3, 20))
+    said = []
+    request = ask("few.npy", fake=[made], metrics=["styleganv/fvd16"], references=False)
+    evaluate(request, say=said.append, dry_run=True)
+    assert "few.npy: 3 videos, 3 long enough, 3 of 8 clips" in said[0]
+    assert "visiting videos again" not in said[0]
+
+
+# The real side's statistics in a file
+
+
+def test_statistics_in_a_file_stand_for_the_real_videos(real, made, place):
+    options = {"real_stats": place / "stats.safetensors"}
+    [first] = evaluate(ask(real, fake=[made], references=False, options=options))
+    (place / real).unlink()
+    said = []
+    [again] = evaluate(ask(None, fake=[made], out=place / "other", options=options), say=said.append)
+    assert (again.value, again.se, again.real, again.key) == (first.value, first.se, first.real, first.key)
+    assert "against the statistics of real.npy in" in said[0] + said[1]
+    assert any(line.startswith("The reference generators are left out") for line in said)
 
 
 # Models in files
@@ -401,6 +455,6 @@ def test_damaged_real_videos_are_skipped_beside_the_reference_generators_too(pla
     monkeypatch.setattr("vidbench.preflight.clip_seconds", lambda *arguments: 0.0)
     real = folders(place, "real", moving(24, 20, seed=1))
     damage(place, "real", *(f"{i:02d}" for i in range(0, 24, 3)))
-    records = evaluate(ask(real, models=["freeze", "shuffle"], options={"skip_bad": True}))
+    records = evaluate(ask(real, models=["freeze", "shuffle"], references=False, options={"skip_bad": True}))
     assert [record.model for record in records] == ["freeze", "shuffle"]
     assert all(1 <= record.real.counts.unreadable <= 8 for record in records)  # of the videos that were drawn

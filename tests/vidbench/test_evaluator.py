@@ -253,8 +253,9 @@ def test_a_measure_of_pixels_is_exact(real, made):
 
 def test_the_normaliser_of_covariances_is_the_protocol_s(real, made):
     unbiased, biased = (
-        Evaluator(load_protocol(f"fvd16@{CLIPS}").resolved(covariance=covariance), real, backbone="toy3d", workers=0)
-        .score(as_tensor(made))
+        Evaluator(
+            load_protocol(f"fvd16@{CLIPS}").resolved(covariance=covariance), real, backbone="toy3d", workers=0
+        ).score(as_tensor(made))
         for covariance in ("n-1", "n")
     )
     assert biased.terms["mean"] == unbiased.terms["mean"]
@@ -262,7 +263,8 @@ def test_the_normaliser_of_covariances_is_the_protocol_s(real, made):
 
 
 @pytest.mark.parametrize(
-    ("name", "used"), [("styleganv/fvd16", 20), ("longvideogan/fvd16", 24), ("tats/fvd", 24), ("tats/kvd", 24), ("cdfvd/fvd", 20)]
+    ("name", "used"),
+    [("styleganv/fvd16", 20), ("longvideogan/fvd16", 24), ("tats/fvd", 24), ("tats/kvd", 24), ("cdfvd/fvd", 20)],
 )
 def test_an_imitation_takes_as_many_real_clips_as_it_finds(moving, made, name, used):
     real = source_from_array("real", moving(20, 20, seed=1))
@@ -286,7 +288,9 @@ def test_samples_that_are_not_quantised_are_compared_as_floats(real):
     assert not np.allclose(floats, bytes_, atol=1e-12)
 
 
-@pytest.mark.parametrize(("option", "flag"), [({"precision": "bfloat16"}, "--precision bfloat16"), ({"weights": "x"}, "--weights x")])
+@pytest.mark.parametrize(
+    ("option", "flag"), [({"precision": "bfloat16"}, "--precision bfloat16"), ({"weights": "x"}, "--weights x")]
+)
 def test_an_option_that_a_backbone_does_not_have_is_refused(real, option, flag):
     with pytest.raises(UserError, match=f"toy3d has no {flag}"):
         judge(real, **option)

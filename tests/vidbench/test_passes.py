@@ -17,7 +17,7 @@ from vidbench.clips import GeneratedClips, StoredClips
 from vidbench.errors import BadVideoError, UserError
 from vidbench.evaluator import Evaluator, quiet
 from vidbench.generator import Generator
-from vidbench.metrics.color import ColorDrift, ColorSimilarity
+from vidbench.metrics.color import ColorDrift
 from vidbench.metrics.moments import Moments
 from vidbench.passes import (
     BLOCK,
@@ -162,8 +162,8 @@ def work(**options):
     """A job that collects colour similarities, in the processes that read."""
     measure = ColorDrift(17)
     standard = {
-        "statistics": measure.statistics, "features": measure.features, "in_workers": True, "key": None, "label": "clips",
-        "batch": 3, "workers": 0, "skip_bad": False, "track": quiet,
+        "statistics": measure.statistics, "features": measure.features, "in_workers": True, "key": None,
+        "label": "clips", "batch": 3, "workers": 0, "skip_bad": False, "track": quiet,
     }  # fmt: skip
     return Job(**{**standard, **options})
 
@@ -271,7 +271,10 @@ def test_suspicions_are_of_all_blocks_together(moving):
 
 def test_clips_that_are_not_quantised_are_looked_at_too():
     done = swept(GeneratedClips("grey", Grey(), drifting(5)))
-    assert [line.partition(" clips ")[2] for line in done.warnings] == ["do not move at all.", "are exact repeats of another."]
+    assert [line.partition(" clips ")[2] for line in done.warnings] == [
+        "do not move at all.",
+        "are exact repeats of another.",
+    ]
     assert all(clip.dtype == np.uint8 for clip in done.first)
 
 
@@ -332,7 +335,11 @@ def test_the_number_of_workers_changes_no_clip(films, side):
 
 @pytest.mark.parametrize("batch", [1, 3, 11, 50])
 def test_batches_keep_the_order_and_hold_every_clip_once(films, batch):
-    for clips in (stored(films, 11), GeneratedClips("light", Light(), drifting(11)), GeneratedClips("", Grey(), drifting(11))):
+    for clips in (
+        stored(films, 11),
+        GeneratedClips("light", Light(), drifting(11)),
+        GeneratedClips("", Grey(), drifting(11)),
+    ):
         found = read_all(clips, batch=batch)
         assert len(found) == 11
         assert all(np.array_equal(item.clip, clips[i]) for i, item in enumerate(found))
@@ -438,7 +445,10 @@ def test_without_a_key_nothing_is_cached(films, own_cache):
 
 def test_a_block_is_read_as_it_was_written(tmp_path):
     block = Block(
-        np.random.default_rng(0).normal(size=(3, 5)), np.array([2**62, 0, 5]), np.array([True, False, True]), np.zeros(3, bool)
+        np.random.default_rng(0).normal(size=(3, 5)),
+        np.array([2**62, 0, 5]),
+        np.array([True, False, True]),
+        np.zeros(3, bool),
     )
     save_block(block, tmp_path / "new" / "block.safetensors")
     again = load_block(tmp_path / "new" / "block.safetensors")

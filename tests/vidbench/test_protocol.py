@@ -24,27 +24,32 @@ COVERED = ("shorter-side", "linear/torch")
 SMOOTHLY_COVERED = ("shorter-side", "linear-antialias/torch")
 PRESETS = {
     "fvd16": (
-        "frechet", 2048, "cycle", "shuffled", 16, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv", "n-1", 0
+        "frechet", 2048, "cycle", "shuffled", 16, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
+        "n-1", 0
     ),
     "fvd128": (
-        "frechet", 2048, "cycle", "shuffled", 128, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv", "n-1", 0
+        "frechet", 2048, "cycle", "shuffled", 128, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
+        "n-1", 0
     ),
     "fvd128-s8": (
-        "frechet", 2048, "cycle", "shuffled", 16, 8, "random", "zero", "span", *TO_ASPECT, "round", "styleganv", "n-1", 0
+        "frechet", 2048, "cycle", "shuffled", 16, 8, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
+        "n-1", 0
     ),
     "color-drift": (
         "color-similarity", 1000, "cycle", "shuffled", 129, 1, "random", "zero", "span", *TO_ASPECT, "round", "none",
         "none", 0,
     ),
     "styleganv/fvd16": (
-        "frechet", 2048, "one", "sorted", 16, 1, "random", "zero", "frames*stride", *AS_IT_IS, "round", "styleganv", "n", 0
+        "frechet", 2048, "one", "sorted", 16, 1, "random", "zero", "frames*stride", *AS_IT_IS, "round", "styleganv",
+        "n", 0
     ),
     "styleganv/fvd128": (
-        "frechet", 2048, "one", "sorted", 128, 1, "random", "zero", "frames*stride", *AS_IT_IS, "round", "styleganv", "n",
-        0,
+        "frechet", 2048, "one", "sorted", 128, 1, "random", "zero", "frames*stride", *AS_IT_IS, "round",
+        "styleganv", "n", 0,
     ),
     "styleganv/fvd128-s8": (
-        "frechet", 2048, "one", "sorted", 16, 8, "random", "zero", "frames*stride", *AS_IT_IS, "round", "styleganv", "n", 0
+        "frechet", 2048, "one", "sorted", 16, 8, "random", "zero", "frames*stride", *AS_IT_IS, "round", "styleganv",
+        "n", 0
     ),
     "longvideogan/fvd16": (
         "frechet", 2048, "cycle", "shuffled", 16, 1, "random", "random-phase", "span", *AS_IT_IS, "round", "styleganv",
@@ -59,8 +64,8 @@ PRESETS = {
         "n", 0,
     ),
     "longvideogan/color-drift": (
-        "color-similarity", 1000, "cycle", "shuffled", 129, 1, "random", "random-phase", "span", *AS_IT_IS, "none", "none",
-        "none", 0,
+        "color-similarity", 1000, "cycle", "shuffled", 129, 1, "random", "random-phase", "span", *AS_IT_IS, "none",
+        "none", "none", 0,
     ),
     "videogpt/fvd": (
         "frechet", 256, "all", "shuffled", 16, 1, "random", "zero", "span", *COVERED, "truncate", "videogpt", "n-1", 0
@@ -72,8 +77,8 @@ PRESETS = {
         "kernel", 2048, "all", "shuffled", 16, 1, "random", "zero", "span", *COVERED, "truncate", "tats", "none", 0
     ),
     "cdfvd/fvd": (
-        "frechet", 2048, "one", "shuffled", 16, 1, "random", "zero", "span", *SMOOTHLY_COVERED, "truncate", "cdfvd", "n",
-        42,
+        "frechet", 2048, "one", "shuffled", 16, 1, "random", "zero", "span", *SMOOTHLY_COVERED, "truncate",
+        "cdfvd", "n", 42,
     ),
 }  # fmt: skip
 
