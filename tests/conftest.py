@@ -1,6 +1,11 @@
 """What all tests share: a cache of their own, and rendered toy videos where a test wants files."""
 
+import os
 from pathlib import Path
+
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # before numpy: waiting threads spin, and tests run beside each other
 
 import hypothesis
 import pytest

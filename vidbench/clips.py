@@ -252,7 +252,8 @@ class GeneratedClips:
         clips = QUANTISE[self.protocol.quantise](videos)
         if self.protocol.size in (None, clips.shape[3:]):
             return clips
-        assert self.protocol.size is not None
+        if self.protocol.size is None or clips.dtype != np.uint8:
+            raise UserError(f"{self.protocol.name} does not quantise, so samples cannot be resized. Leave --size away.")
         return np.stack([fit_of(self.protocol)(clip, self.protocol.size) for clip in clips])
 
     def _seed(self, index: int) -> int:

@@ -31,6 +31,8 @@ from .record import identity
 from .sides import Track
 from .suspicion import look_at, suspicions
 
+warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: the user's choice
+
 BLOCK = 64  # clips
 CUT_FRAMES, CUT_BYTES = 512, 2**26  # the backbone sees no more at once, but at least one clip
 SHEET = 8  # clips of each side on a contact sheet
@@ -112,6 +114,8 @@ def gather(clips: Clips, job: Job) -> Pass:
             with suppress(OSError):  # a cache that cannot be written needs no lock
                 job.folder.parent.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(f"{job.folder}.lock"))
+                for left in job.folder.glob(".*.part"):  # by a run that was killed
+                    left.unlink()
         exchange(None)
         done = Pass(clips, [job.statistics() for _ in range(GROUPS)])
         seen = Block()
@@ -253,9 +257,7 @@ def read(clips: Clips, indices: list[int], job: Job) -> Iterator[Item | BadVideo
                 yield reading.item(clip, keep=index < SHEET)
     elif indices:
         workers = min(job.workers, -(-len(indices) // job.batch))
-        with warnings.catch_warnings():  # more workers than cores are the user's choice
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            loader: DataLoader[Any] = DataLoader(reading, job.batch, num_workers=workers, collate_fn=list)  # type: ignore[arg-type]
+        loader: DataLoader[Any] = DataLoader(reading, job.batch, num_workers=workers, collate_fn=list)  # type: ignore[arg-type]
         for items in loader:
             yield from items
 
@@ -270,13 +272,15 @@ def block_path(clips: Clips, indices: range, job: Job) -> Path | None:
 def save_block(block: Block, path: Path) -> None:
     """Cache a block, whole or not at all."""
     parts = {name: np.ascontiguousarray(getattr(block, name)) for name in STORED}
-    atomic_write(path, save(parts))
+    atomic_write(path, save(parts, {"block": f"{path.parent.name}/{path.name}"}))
 
 
 def load_block(path: Path) -> Block | None:
     """A cached block; None where there is none that can be read."""
     try:
         with safe_open(path, "numpy") as file:
+            if (file.metadata() or {}).get("block") != f"{path.parent.name}/{path.name}":
+                return None
             return Block(**{name: file.get_tensor(name) for name in STORED})
     except (OSError, SafetensorError):
         return None

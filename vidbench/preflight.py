@@ -86,9 +86,14 @@ def stock(source: Source, protocol: ClipProtocol, *, cycle: bool) -> str:
     parts += [f"{bad} unreadable"] if bad else []
     parts += [f"{unread} not yet in the index"] if unread else []
     if not unread:
-        again = cycle and protocol.clips_per_video != "one"
-        used = protocol.clips if again and enough else min(enough, protocol.clips)
-        parts.append(f"{used} of {protocol.clips} clips" + (", visiting videos again" if used > enough else ""))
+        found = enough
+        if cycle and protocol.clips_per_video == "all":
+            found = sum(max(source.info(video).length - protocol.span + 1, 0) for video in known)
+        again = cycle and protocol.clips_per_video == "cycle" and enough > 0
+        used = protocol.clips if again else min(found, protocol.clips)
+        parts.append(
+            f"{used} of {protocol.clips} clips" + (", visiting videos again" if again and used > enough else "")
+        )
     return ", ".join(parts)
 
 

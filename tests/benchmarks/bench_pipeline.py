@@ -1,7 +1,7 @@
 """How much of the backbone's speed is left when clips come from a zip: decoding and waiting should cost almost nothing.
 
-A whole fvd16 of a set against itself (so that one side comes from the cache), with I3D of generated weights, on clips stored as a zip of 32x32 frames, against the
-backbone alone on the same number of clips.
+A whole fvd16 of a set against itself (so that one side comes from the cache), with I3D of generated weights, on clips
+stored as a zip of 32x32 frames, against the backbone alone on the same number of clips.
 
 Run it: python -m tests.benchmarks.bench_pipeline
 """

@@ -83,5 +83,6 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the command."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads leave their core to the processes that read
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads leave their core to the processes that read,
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # and small matrices are not worth several
     cli()
