@@ -228,7 +228,6 @@ class ColorDrift:
 
     version = 1
     needs_backbone = False
-    lower_is_better = True
 
     def __init__(self, num_frames: int) -> None:
         self.num_frames = num_frames

@@ -66,7 +66,6 @@ class Frechet:
 
     version = 1
     needs_backbone = True
-    lower_is_better = True
 
     def __init__(self, dim: int, biased: bool = False) -> None:
         self.dim, self.biased = dim, biased

@@ -167,7 +167,6 @@ class KernelDistance:
 
     version = 1
     needs_backbone = True
-    lower_is_better = True
 
     def __init__(self, dim: int, biased: bool = False) -> None:
         self.dim, self.biased = dim, biased

@@ -103,6 +103,7 @@ class Evaluator:
             self.measure = measure(self.backbone.dim, biased=protocol.covariance == "n")
         else:
             self.measure = measure(protocol.frames)
+        self._rendered = card if card is not None and card.path is None and size is None else None
         self.real_stats = real_stats
         self.taken = load_real_stats(real_stats, type(self.measure.statistics())) if real_stats and taken else None
         if self.taken is not None:
@@ -150,6 +151,8 @@ class Evaluator:
         began = time.monotonic()
         fake = as_side(fake, self.size)
         protocol = self.resolve(fake)
+        if self._rendered is not None and self.real is not None:  # rather than resizing what was rendered
+            self.real = self._rendered.source(self.real.split, protocol.size)
         clips = self.clips(fake, protocol, name)
         real = self._real_side(protocol)
         side = gather(clips, self._job(fake, protocol, clips.name))

@@ -428,3 +428,11 @@ def test_quantised_samples_are_what_is_compared(made):
     )
     assert np.array_equal(clips[5], quantise(as_tensor(made)[5].float() / 127.5 - 1))
     assert np.array_equal(clips[5], as_tensor(made)[5].numpy())
+
+
+def test_a_rendered_set_is_rendered_at_the_size_of_what_is_scored():
+    evaluator = Evaluator("fvd16@6", workers=0)
+    record = evaluator.score(torch.rand(6, 3, 16, 48, 40) * 2 - 1)
+    same = Evaluator("fvd16@6", size=(48, 40), workers=0).score(torch.rand(6, 3, 16, 48, 40) * 2 - 1)
+    assert record.real.fingerprint == same.real.fingerprint
+    assert evaluator.real.info(evaluator.real.videos[0]).size == (48, 40)
