@@ -232,7 +232,7 @@ def test_the_measure_compares_clips(biased):
     result = measure.compare(fake, real)
     assert result["value"] == polynomial_mmd(draw(0), draw(1, n=20), degree=3, offset=1, biased=biased)
     assert result["value"] == pytest.approx(sum(result["terms"].values()), rel=1e-15)
-    assert measure.needs_backbone and measure.lower_is_better
+    assert measure.needs_backbone
 
 
 def test_one_clip_is_too_few():
