@@ -26,6 +26,7 @@ def i3d(preparation: str, numeric_mode: str = "float32", weights: Path | None = 
     state = load_i3d_state(name, weights)
     backbone = I3DBackbone(state.tensors, preparation, numeric_mode, name)
     object.__setattr__(backbone, "weights_verdict", state.verdict)
+    object.__setattr__(backbone, "weights_proven", state.proven)
     return backbone
 
 

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from safetensors.torch import save_file
 
 from tests.e2e.running import Run
+from tests.weights.making import generated
 from vidbench.sources import open_source
+from vidbench.weights.names import load_table
 from vidbench.writing import write_frames, write_mp4, write_npy, write_zip
 
 ALONE = ("--backbone", "toy3d", "--no-references", "--workers", "0", "--json")
@@ -265,3 +268,12 @@ def test_a_place_that_cannot_hold_results_is_refused_before_anything_is_computed
 def test_a_cache_that_cannot_be_written_does_not_stop_a_score(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDBENCH_CACHE", "/dev/null/cache")
     run("eval", "--metric", "fvd16@6", "--model", "freeze", *ALONE)
+
+
+def test_weights_that_are_not_proven_are_used_when_named_and_said_to_be_so(run: Run) -> None:
+    save_file({entry.name: generated(entry.name, entry.shape) for entry in load_table()}, "made.safetensors")
+    render(run, "real", 3)
+    asked = ("eval", "--fake", "real", "--real", "real", "--clips", 3, "--weights", "made.safetensors")
+    (record,) = records(run(*asked, "--no-references", "--workers", "0", "--json").stdout)
+    assert record["metric"] == "fvd16@3[i3d]" and record["value"] == pytest.approx(0, abs=1e-6)
+    assert any("not proven" in warning for warning in record["warnings"])
