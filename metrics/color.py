@@ -94,9 +94,13 @@ def _shared_pixels(clip: npt.NDArray[Any], bins: int) -> Ints:
     occupied = np.flatnonzero(first)
     shared = [np.array([pixels])]
     for start in range(1, num_frames, step):
-        index = color_bins(clip[:, start : start + step], bins).astype(np.intp)
-        index += colors * np.arange(len(index))[:, None]
-        counts = np.bincount(index.ravel(), minlength=colors * len(index)).reshape(-1, colors)[:, occupied]
+        index = color_bins(clip[:, start : start + step], bins)
+        if len(index) == 1 and colors <= 2**15:  # torch counts 16-bit numbers as they are; numpy widens them first
+            counts = torch.bincount(torch.from_numpy(index[0].view(np.int16)), minlength=colors).numpy()[None, occupied]
+        else:
+            index = index.astype(np.intp)
+            index += colors * np.arange(len(index))[:, None]
+            counts = np.bincount(index.ravel(), minlength=colors * len(index)).reshape(-1, colors)[:, occupied]
         shared.append(np.minimum(counts, first[occupied]).sum(axis=1))
     return np.concatenate(shared)
 
