@@ -93,8 +93,8 @@ class StoredClips:
         self.drawn = list(islice(self._visits(), protocol.clips))
         if len(self.drawn) < (2 if cycle else protocol.clips):
             raise self._too_few()
-        sources = {clip.video.key: clip.video.name for clip in self.drawn}
-        ranks = {sources[key]: rank for rank, key in enumerate(sorted(sources))}
+        sources = sorted({(clip.video.key, clip.video.name) for clip in self.drawn})
+        ranks = {name: rank for rank, (_, name) in enumerate(sources)}
         self.groups = [ranks[clip.video.name] % GROUPS for clip in self.drawn]
 
     def _visits(self) -> Iterator[Drawn]:

@@ -145,11 +145,7 @@ def reference_contenders(
                 evaluator.protocol, floor, **{**options, "backbone": evaluator.backbone_name, "real_stats": None}
             )
         generator = MODELS.load(name)((held_out or real).resized(size), evaluator.protocol.span)
-        found.append(
-            Contender(
-                name, judge, generator, real.fingerprint if floor is not real and judge is not evaluator else None
-            )
-        )
+        found.append(Contender(name, judge, generator, None if judge is evaluator else real.fingerprint))
     return found
 
 

@@ -277,3 +277,9 @@ def test_weights_that_are_not_proven_are_used_when_named_and_said_to_be_so(run: 
     (record,) = records(run(*asked, "--no-references", "--workers", "0", "--json").stdout)
     assert record["metric"] == "fvd16@3[i3d]" and record["value"] == pytest.approx(0, abs=1e-6)
     assert any("not proven" in warning for warning in record["warnings"])
+
+
+def test_two_files_that_differ_in_their_ending_only_are_two_videos(run: Run) -> None:
+    run("data", "render", "toy-sky", "twins", "-n", 2, "--frames", 16, "--size", "32")
+    Path("twins/000000.mov").write_bytes(Path("twins/000001.mp4").read_bytes())
+    assert value(run, "--fake", "twins", "--real", "twins", "--clips", 3) == pytest.approx(0, abs=1e-8)
