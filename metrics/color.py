@@ -232,6 +232,8 @@ class ColorDrift:
 
     version = 1
     needs_backbone = False
+    better = "lower"
+    value_of = "gap"
 
     def __init__(self, num_frames: int) -> None:
         self.num_frames = num_frames

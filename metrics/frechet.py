@@ -66,6 +66,9 @@ class Frechet:
 
     version = 1
     needs_backbone = True
+    better = "lower"
+    value_of = "distance"
+    falls_with_clips = True
 
     def __init__(self, dim: int, biased: bool = False) -> None:
         self.dim, self.biased = dim, biased

@@ -167,6 +167,8 @@ class KernelDistance:
 
     version = 1
     needs_backbone = True
+    better = "lower"
+    value_of = "squared MMD"
 
     def __init__(self, dim: int, biased: bool = False) -> None:
         self.dim, self.biased = dim, biased

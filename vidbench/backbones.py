@@ -54,8 +54,8 @@ def load_backbone(name: str, protocol: ClipProtocol, numeric_mode: str, weights:
         backbone = make(protocol.preparation, **asked).eval()
     except ValueError as error:
         raise UserError(f"{name}, {protocol.name}: {error}") from error
-    if protocol.frames < backbone.min_frames:
+    if protocol.seen < backbone.min_frames:
         raise UserError(
-            f"{name} needs clips of {backbone.min_frames} frames or more; {protocol.name} has {protocol.frames}."
+            f"{name} needs clips of {backbone.min_frames} frames or more; {protocol.name} has {protocol.seen}."
         )
     return backbone

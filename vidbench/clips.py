@@ -15,6 +15,7 @@ from .errors import BadVideoError, UserError
 from .generator import Generator
 from .protocol import ClipProtocol
 from .sources import Source, Video
+from .sources.names import origin
 from .sources.resize import Fit, crop_and_resize, shorter_side
 
 GROUPS = 20  # of the delete-a-group jackknife
@@ -35,7 +36,7 @@ class Clips(Protocol):
         ...
 
     def group(self, index: int) -> int:
-        """The jackknife group (0 to 19) of a clip: clips of one video are in one group."""
+        """The jackknife group (0 to 19) of a clip: clips of one video, or cut from one, are in one group."""
         ...
 
     def describe(self, indices: range) -> list[Any]:
@@ -93,9 +94,10 @@ class StoredClips:
         self.drawn = list(islice(self._visits(), protocol.clips))
         if len(self.drawn) < (2 if cycle else protocol.clips):
             raise self._too_few()
-        sources = sorted({(clip.video.key, clip.video.name) for clip in self.drawn})
-        ranks = {name: rank for rank, (_, name) in enumerate(sources)}
-        self.groups = [ranks[clip.video.name] % GROUPS for clip in self.drawn]
+        origins = [origin_of(clip.video) for clip in self.drawn]
+        ranks = {source: rank for rank, source in enumerate(sorted(set(origins)))}
+        self.groups = [ranks[source] % GROUPS for source in origins]
+        self.origins = len(ranks)
 
     def _visits(self) -> Iterator[Drawn]:
         """Clips in order, without end where videos are visited again."""
@@ -188,6 +190,12 @@ class StoredClips:
     def repeats(self) -> int:
         """How many clips are exact repeats of another (same video, same start)."""
         return len(self.drawn) - len({(clip.video.name, clip.start) for clip in self.drawn})
+
+
+def origin_of(video: Video) -> tuple[str, str]:
+    """What a video was cut from; two videos of one key and different names are two."""
+    source = origin(video.key)
+    return source, video.name if source == video.key else ""
 
 
 class GeneratedClips:

@@ -10,18 +10,20 @@ print(record.value, record.se)
 import os
 import time
 from collections.abc import Iterable
-from functools import cached_property, reduce
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 
 from .backbones import load_backbone
 from .clips import Clips, GeneratedClips, StoredClips
 from .datasets import DataSet
 from .errors import BadVideoError, UserError
 from .generator import Generator
-from .passes import Job, Pass, cut_of, gather, jackknife, merge
+from .metrics.uncertainty import extrapolation, jackknife, merged, standard_error
+from .passes import Job, Pass, cut_of, gather
 from .protocol import ClipProtocol, load_protocol
 from .ranks import is_first, world
 from .real_stats import RealStats, check_real_stats, load_real_stats, save_real_stats
@@ -100,7 +102,8 @@ class Evaluator:
         if measure.needs_backbone:
             name = backbone or (card.backbone if card else "i3d")
             self.backbone = load_backbone(name, protocol, precision, weights).to(device)
-            self.measure = measure(self.backbone.dim, biased=protocol.covariance == "n")
+            windows = {"window": protocol.window} if protocol.window else {}
+            self.measure = measure(self.backbone.dim, biased=protocol.covariance == "n", **windows)
         else:
             self.measure = measure(protocol.frames)
         self._rendered = card if card is not None and card.path is None and size is None else None
@@ -156,9 +159,28 @@ class Evaluator:
         clips = self.clips(fake, protocol, name)
         real = self._real_side(protocol)
         side = gather(clips, self._job(fake, protocol, clips.name))
-        result = self.measure.compare(reduce(merge, side.groups), reduce(merge, real.groups))
-        se = jackknife(self.measure.compare, side.groups, real.groups)
-        return self._record(fake, side, real, result, se, time.monotonic() - began), side, real
+        result = self._compare(side.groups, real.groups)
+        return self._record(fake, side, real, result, time.monotonic() - began), side, real
+
+    def _compare(self, fake: list[Any], real: list[Any]) -> dict[str, Any]:
+        """The measure's result for the groups of both sides, and how sure it is, as fields of a record."""
+        compare = self.measure.compare
+        try:
+            result: dict[str, Any] = compare(merged(fake), merged(real))
+        except ValueError as error:
+            raise UserError(f"{self.metric}: {error}") from error
+        try:
+            without = jackknife(compare, fake, real)
+        except ValueError:  # what is left is too little for the measure
+            without = []
+        left_out = [float(part["value"]) for part in without]
+        result |= {"se": standard_error(left_out), "leave_out": left_out}
+        if "curve" in result and "std" not in result["curve"]:
+            curves = zip(*(part["curve"]["mean"] for part in without), strict=True)
+            result["curve"]["se"] = [standard_error(points) for points in curves] if without else None
+        if getattr(self.measure, "falls_with_clips", False):
+            result["extrapolated"] = extrapolation(compare, fake, real)
+        return result
 
     def resolve(self, fake: Generator | Source) -> ClipProtocol:
         """The protocol with the size of the clips filled in."""
@@ -179,7 +201,8 @@ class Evaluator:
         """
         if not isinstance(side, Source):
             return GeneratedClips(name or type(side).__name__.lower(), side, protocol)
-        return StoredClips(side, protocol, cycle=cycle, bad=self.index(side), name=name)
+        drawn = protocol.of_real if cycle else protocol
+        return StoredClips(side, drawn, cycle=cycle, bad=self.index(side), name=name)
 
     def index(self, source: Source) -> dict[str, str]:
         """Find out about every video of a source, and say which ones cannot be read and why.
@@ -208,9 +231,10 @@ class Evaluator:
         if self.backbone is None:
             shared: torch.Tensor = self.measure.features(videos)
             return shared
+        windows = rearrange(videos, "n c (k t) h w -> (n k) c t h w", t=self.protocol.seen)
         with torch.backends.cudnn.flags(allow_tf32=False):
-            features: torch.Tensor = self.backbone(videos.to(self.device)).cpu()
-        return features
+            features: torch.Tensor = self.backbone(windows.to(self.device)).cpu()
+        return rearrange(features, "(n k) d -> n (k d)", n=len(videos))
 
     def _side_key(self, side: Generator | Source, protocol: ClipProtocol) -> str | None:
         """Identity of one side's features; None for a generator that states no fingerprint."""
@@ -255,7 +279,6 @@ class Evaluator:
         side: Pass,
         real: RealStats,
         result: dict[str, Any],
-        se: float | None,
         seconds: float,
     ) -> Record:
         warnings = [*real.warnings, *side.warnings, *(mismatches(self.real, fake) if self.real else ())]
@@ -269,7 +292,8 @@ class Evaluator:
         return Record(
             metric=self.metric,
             model=side.clips.name,
-            se=se,
+            value_of=getattr(self.measure, "value_of", "value"),
+            better=getattr(self.measure, "better", "lower"),
             protocol=side.clips.protocol,
             protocol_hash=side.clips.protocol.hash,
             measure_version=self.measure.version,

@@ -1,11 +1,13 @@
 """Figures of records: colour similarity curves with their spread, and scores with their errors."""
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
@@ -15,8 +17,8 @@ from matplotlib.figure import Figure
 
 from .errors import UserError
 from .files import atomic_write
-from .record import Record, require_comparable
-from .tables import FLOOR, grouped, shown_name
+from .record import Curve, Record, require_comparable
+from .tables import FLOOR, grouped, number, shown_name
 
 FORMATS = (".png", ".pdf", ".svg")
 STYLE: dict[Any, Any] = {
@@ -52,14 +54,12 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         assert head.real_curve is not None
-        draw_curve(
-            axes, head.real_curve.t, head.real_curve.mean, head.real_curve.std, f"data: {head.real.name}", "black", 2.2
-        )
+        draw_curve(axes, head.real_curve, f"data: {head.real.name}", "black", 2.2, (0, 1))
         for color, record in zip(colors(records), records, strict=True):
             assert record.curve is not None
             spread = "" if record.se is None else f" ± {record.se:.3f}"
             label = f"{shown_name(record)}  (gap {record.value:.3f}{spread})"
-            draw_curve(axes, record.curve.t, record.curve.mean, record.curve.std, label, color, 1.4)
+            draw_curve(axes, record.curve, label, color, 1.4, (0, 1))
         axes.set(
             xlabel="frame separation t",
             ylabel="colour similarity S(x, t)",
@@ -74,15 +74,37 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
 
 
 def draw_curve(
-    axes: Axes, t: Sequence[int], mean: Sequence[float], std: Sequence[float], label: str, color: str, width: float
+    axes: Axes, curve: Curve, label: str, color: str, width: float, limits: tuple[float, float] = (0, math.inf)
 ) -> None:
-    """One curve with its band of one deviation, cut off at 0 and 1."""
-    low, high = (
-        [max(m - s, 0) for m, s in zip(mean, std, strict=True)],
-        [min(m + s, 1) for m, s in zip(mean, std, strict=True)],
-    )
-    axes.fill_between(t, low, high, color=color, alpha=0.1, linewidth=0)
-    axes.plot(t, mean, color=color, label=label, linewidth=width)
+    """One curve with its band of one deviation (or one standard error), cut off at the limits."""
+    spread = [0.0 if s is None else s for s in curve.std or curve.se or [0.0] * len(curve.t)]
+    low, high = (np.clip(np.array(curve.mean) + sign * np.array(spread), *limits) for sign in (-1, 1))
+    axes.fill_between(curve.t, low, high, color=color, alpha=0.1, linewidth=0)
+    axes.plot(curve.t, curve.mean, color=color, label=label, linewidth=width)
+
+
+def drift_figure(records: Sequence[Record]) -> Figure:
+    """Distance of each window of the generated videos to real clips: mean, band of one standard error.
+
+    Raises:
+        UserError: no record, or records that cannot be compared.
+    """
+    if not records:
+        raise UserError("There is nothing to draw: no generator could be scored.")
+    require_comparable(records)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+        for color, record in zip(colors(records), records, strict=True):
+            assert record.curve is not None
+            spread = "" if record.se is None else f" ± {number(record.se)}"
+            label = f"{shown_name(record)}  ({number(record.value)}{spread} per 100 frames)"
+            draw_curve(axes, record.curve, label, color, 1.4)
+        axes.set(xlabel="first frame of the window", ylabel="distance of the window to real clips")
+        axes.set_yscale("symlog", linthresh=max(record.curve.mean[0] for record in records if record.curve) / 100)
+        axes.set_ylim(bottom=0)
+        figure.suptitle(caption(records[0]), x=0.01, ha="left", fontsize=8, color="dimgray")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    return figure
 
 
 def fvd_figure(records: Sequence[Record]) -> Figure:
@@ -110,7 +132,7 @@ def fvd_figure(records: Sequence[Record]) -> Figure:
             axes.set_xscale("symlog", linthresh=min([v for v in values if v > 0], default=1.0))
             axes.invert_yaxis()
             axes.margins(y=0.15)
-            axes.set_xlabel(f"{panel[0].metric} (lower is better; bars: two standard errors)")
+            axes.set_xlabel(f"{panel[0].metric} ({panel[0].better} is better; bars: two standard errors)")
             axes.set_title(caption(panel[0]), loc="left", fontsize=8, color="dimgray")
         if any(record.floor_of for record in records):
             figure.supxlabel(f"† {FLOOR}", x=0.01, ha="left", fontsize=7, color="dimgray")

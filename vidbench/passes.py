@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -284,32 +283,3 @@ def load_block(path: Path) -> Block | None:
             return Block(**{name: file.get_tensor(name) for name in STORED})
     except (OSError, SafetensorError):
         return None
-
-
-def jackknife(compare: Callable[[Any, Any], dict[str, Any]], fake: list[Any], real: list[Any]) -> float | None:
-    """Standard error of a measure: groups of videos are left out, of both sides at once.
-
-    se^2 = (G - 1) / G * sum over k of (value without group k - their mean)^2, G = 20 or, with fewer videos, as many as
-    there are. None for fewer than three groups.
-
-    Args:
-        compare: the measure, of generated and real statistics.
-        fake: statistics of the groups of the generated side; `real` likewise.
-    """
-    fake, real = ([group for group in side if group.count] for side in (fake, real))
-    count = min(len(fake), len(real))
-    if count < 3:
-        return None
-    fake, real = ([reduce(merge, side[k::count]) for k in range(count)] for side in (fake, real))
-    values = [compare(all_but(fake, k), all_but(real, k))["value"] for k in range(count)]
-    return float(np.sqrt((count - 1) / count * np.sum((values - np.mean(values)) ** 2)))
-
-
-def merge(first: Any, other: Any) -> Any:
-    """Two partial statistics as one."""
-    return first.merge(other)
-
-
-def all_but(groups: list[Any], k: int) -> Any:
-    """All groups but one, merged."""
-    return reduce(merge, groups[:k] + groups[k + 1 :])

@@ -61,7 +61,7 @@ def opponent(evaluator: Evaluator, protocol: ClipProtocol) -> str:
     """The real side, in words."""
     if evaluator.real is None:
         return f"the statistics of {evaluator.real_name} in {evaluator.real_stats}"
-    return stock(evaluator.real, protocol, cycle=True) + cached(evaluator, evaluator.real, protocol)
+    return stock(evaluator.real, protocol.of_real, cycle=True) + cached(evaluator, evaluator.real, protocol)
 
 
 def uncached(evaluator: Evaluator, side: Generator | Source, protocol: ClipProtocol) -> int:

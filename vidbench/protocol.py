@@ -40,6 +40,9 @@ class ClipProtocol(config.Config):
     """Frames of a clip."""
     stride: int = Field(ge=1)
     """Every how manieth frame of the video is in the clip."""
+    window: int | None = Field(default=None, ge=1)
+    """Generated clips are compared window by window, each of so many frames, with real clips of that length; None: as
+    a whole."""
     start: Literal["random", "zero"]
     """Where in a stored video, real or generated, a clip starts: uniform over all starts, or at frame 0."""
     generated_start: Literal["zero", "random-phase"]
@@ -74,6 +77,16 @@ class ClipProtocol(config.Config):
     def needed(self) -> int:
         """Frames that a video must have to count."""
         return self.span if self.eligible == "span" else self.frames * self.stride
+
+    @property
+    def seen(self) -> int:
+        """Frames that a backbone sees at once: a window's, or the whole clip's."""
+        return self.window or self.frames
+
+    @property
+    def of_real(self) -> "ClipProtocol":
+        """What holds for the real side, whose clips have one window."""
+        return self.model_copy(update={"frames": self.seen})
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,6 +37,8 @@ class Counts(Part):
     """Videos left out because they are shorter than a clip's span."""
     unreadable: int = 0
     """Videos left out because they cannot be read (`--skip-bad`)."""
+    origins: int | None = None
+    """Videos, counted once where they were cut from one (a UCF-101 group, a YouTube id); the jackknife's units."""
     repeats: int = 0
     """Clips that are exact repeats of another (same video, same start)."""
 
@@ -65,8 +67,10 @@ class Curve(Part):
     """Frame separation."""
     mean: list[float]
     """Mean over clips."""
-    std: list[float]
-    """Sample standard deviation over clips (n - 1)."""
+    std: list[float] | None = None
+    """Sample standard deviation over clips (n - 1), where there is a value for each clip."""
+    se: list[float | None] | None = None
+    """Standard error of the mean by the jackknife, where there is none."""
 
 
 class Backbone(Part):
@@ -92,9 +96,18 @@ class Record(Part):
     model: str
     """What was scored."""
     value: float
-    """The score; lower is better for all metrics here."""
+    """The score."""
+    value_of: str = "value"
+    """What the value is, such as `distance` or `coverage`."""
+    better: Literal["lower", "higher"] = "lower"
+    """Which scores are the better ones."""
     se: float | None
     """Standard error by the delete-a-group jackknife over videos of both sides at once."""
+    leave_out: list[float] = []
+    """The value with each jackknife group left out; scores against the same real clips are compared by these."""
+    extrapolated: float | None = None
+    """The value extrapolated to infinitely many clips; its standard error is about that of the value. None for measures
+    that the number of clips does not bias, and where there are too few clips."""
     terms: dict[str, float] = {}
     """Parts of the value, and measures beside it."""
     curve: Curve | None = None

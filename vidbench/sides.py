@@ -148,6 +148,7 @@ def describe(side: Generator | Source, clips: Clips) -> Side:
         used=len(clips),
         short=len(clips.short),
         unreadable=len(clips.bad),
+        origins=clips.origins,
         repeats=clips.repeats,
     )
     return Side(

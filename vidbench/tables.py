@@ -16,7 +16,12 @@ def grouped(records: Iterable[Record]) -> list[list[Record]]:
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(f"{record.metric} {shown_with(record)}", []).append(record)
-    return [sorted(group, key=lambda record: record.value) for group in groups.values()]
+    return [sorted(group, key=rank_of) for group in groups.values()]
+
+
+def rank_of(record: Record) -> float:
+    """What records are sorted by, best first."""
+    return record.value if record.better == "lower" else -record.value
 
 
 def table(records: Sequence[Record]) -> Table:
@@ -35,13 +40,18 @@ def table(records: Sequence[Record]) -> Table:
         f" {protocol.seed}; protocol {head.protocol_hash[:8]} v{protocol.version};"
         " ± is one standard error (jackknife over videos)"
     )
+    if any(record.extrapolated is not None for record in records):
+        caption += "; N → ∞: extrapolated to infinitely many clips"
     if any(record.floor_of for record in records):
         caption += f"; † {FLOOR}"
     title = Text(f"{head.metric} against {real}", "bold")
     result = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     result.add_column("model")
-    result.add_column("value ↓", justify="right")
+    result.add_column(f"{head.value_of} {'↓' if head.better == 'lower' else '↑'}", justify="right")
     result.add_column("± se", justify="right")
+    limits = any(record.extrapolated is not None for record in records)
+    if limits:
+        result.add_column("N → ∞", justify="right")
     names = list(head.terms)
     for name in names:
         result.add_column(name, justify="right")
@@ -50,7 +60,8 @@ def table(records: Sequence[Record]) -> Table:
         spread = "-" if record.se is None else number(record.se)
         terms = [number(record.terms[name]) for name in names]
         counts = f"{record.fake.counts.used}/{record.fake.counts.asked}"
-        result.add_row(Text(shown_name(record)), number(record.value), spread, *terms, counts)
+        limit = ["-" if record.extrapolated is None else number(record.extrapolated)] if limits else []
+        result.add_row(Text(shown_name(record)), number(record.value), spread, *limit, *terms, counts)
     return result
 
 

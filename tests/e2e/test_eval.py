@@ -142,6 +142,7 @@ def test_a_record_says_how_its_number_was_made(run: Run) -> None:
         "used": 8,
         "short": 0,
         "unreadable": 0,
+        "origins": None,
         "repeats": 0,
     }
     assert len(record["backbone"]["tensor_hash"]) == len(record["real"]["fingerprint"]) == 64

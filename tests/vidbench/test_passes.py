@@ -1,4 +1,4 @@
-"""Passes over clips: jackknife errors, reading, unreadable videos, and features that are cached a block at a time."""
+"""Passes over clips: reading, unreadable videos, and features that are cached a block at a time."""
 
 import math
 import threading
@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from vidbench.clips import GeneratedClips, StoredClips
@@ -24,96 +22,15 @@ from vidbench.passes import (
     SHEET,
     Block,
     Job,
-    all_but,
     block_path,
     cut_of,
     gather,
-    jackknife,
     load_block,
-    merge,
     read,
     save_block,
 )
 from vidbench.protocol import load_protocol
 from vidbench.sources import Source, Unreadable, source_from_array
-
-
-@dataclass(frozen=True)
-class Values:
-    """The simplest statistics: numbers."""
-
-    numbers: tuple[float, ...] = ()
-
-    @property
-    def count(self):
-        return len(self.numbers)
-
-    def merge(self, other):
-        return Values(self.numbers + other.numbers)
-
-
-def gap(fake, real):
-    """The simplest measure: the difference of two means."""
-    return {"value": float(np.mean(fake.numbers) - np.mean(real.numbers))}
-
-
-def groups(*parts, number=20):
-    return [Values(tuple(part)) for part in parts] + [Values()] * (number - len(parts))
-
-
-def textbook(fake, real):
-    """The delete-a-group jackknife, written out: parts that stand at the same place are left out together."""
-    values = []
-    for k in range(len(fake)):
-        rest = [[x for j, part in enumerate(side) if j != k for x in part] for side in (fake, real)]
-        values.append(math.fsum(rest[0]) / len(rest[0]) - math.fsum(rest[1]) / len(rest[1]))
-    mean = math.fsum(values) / len(values)
-    return math.sqrt((len(values) - 1) / len(values) * math.fsum((value - mean) ** 2 for value in values))
-
-
-parts = st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=4), min_size=3, max_size=20)
-numbers = st.lists(st.floats(-100, 100), min_size=3, max_size=20)
-
-
-# The jackknife
-
-
-@given(numbers, st.floats(-5, 5))
-def test_of_a_mean_it_is_the_textbook_s_standard_error(values, constant):
-    error = jackknife(gap, groups(*([x] for x in values)), groups(*([constant] for _ in values)))
-    assert error == pytest.approx(np.std(values, ddof=1) / math.sqrt(len(values)), abs=1e-9)
-
-
-@given(st.data(), st.integers(3, 20))
-def test_groups_are_left_out_of_both_sides_at_once(data, count):
-    sides = [
-        data.draw(st.lists(st.lists(st.floats(-9, 9), min_size=1, max_size=3), min_size=count, max_size=count))
-        for _ in "ab"
-    ]
-    assert jackknife(gap, *(groups(*side) for side in sides)) == pytest.approx(textbook(*sides), abs=1e-9)
-
-
-@given(parts, st.lists(st.lists(st.floats(-9, 9), min_size=1, max_size=3), min_size=20, max_size=20))
-def test_the_side_with_fewer_groups_decides_into_how_many_both_are_divided(few, many):
-    regrouped = [[x for part in many[k :: len(few)] for x in part] for k in range(len(few))]
-    assert jackknife(gap, groups(*few), groups(*many)) == pytest.approx(textbook(few, regrouped), abs=1e-9)
-
-
-def test_groups_without_a_clip_do_not_count_wherever_they_stand():
-    values = [3.0, 5.0, 10.0]
-    scattered = groups(*([values[k // 3]] if k in (0, 3, 6) else [] for k in range(20)))
-    error = jackknife(gap, scattered, groups([0.0], [0.0], [0.0]))
-    assert error == pytest.approx(np.std(values, ddof=1) / math.sqrt(3))
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_fewer_than_three_groups_have_no_error(count):
-    assert jackknife(gap, groups(*([1.0] * count for _ in range(count))), groups(*([k] for k in range(20)))) is None
-
-
-def test_a_group_that_is_left_out_leaves_all_the_others():
-    assert all_but(groups([1], [2], [3], number=3), 1) == Values((1, 3))
-    assert merge(Values((1,)), Values((2,))) == Values((1, 2))
 
 
 def test_few_clips_of_many_videos_have_an_error_too(moving):

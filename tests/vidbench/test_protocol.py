@@ -35,6 +35,29 @@ PRESETS = {
         "frechet", 2048, "cycle", "shuffled", 16, 8, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
         "n-1", 0
     ),
+    "kvd16": (
+        "kernel", 2048, "cycle", "shuffled", 16, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
+        "n-1", 0
+    ),
+    "prdc16": (
+        "prdc", 2048, "cycle", "shuffled", 16, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
+        "none", 0
+    ),
+    "drift": (
+        "drift", 2048, "cycle", "shuffled", 256, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
+        "n-1", 0
+    ),
+    "flicker": (
+        "flicker", 2048, "cycle", "shuffled", 16, 1, "random", "zero", "span", *TO_ASPECT, "round", "none", "none", 0
+    ),
+    "smoothness": (
+        "smoothness", 2048, "cycle", "shuffled", 16, 1, "random", "zero", "span", *TO_ASPECT, "round", "none", "none",
+        0
+    ),
+    "repetition": (
+        "repetition", 2048, "cycle", "shuffled", 128, 1, "random", "zero", "span", *TO_ASPECT, "round", "none", "none",
+        0
+    ),
     "color-drift": (
         "color-similarity", 1000, "cycle", "shuffled", 129, 1, "random", "zero", "span", *TO_ASPECT, "round", "none",
         "none", 0,
@@ -87,6 +110,12 @@ SPANS = {
     "fvd16": (16, 16),
     "fvd128": (128, 128),
     "fvd128-s8": (121, 121),
+    "kvd16": (16, 16),
+    "prdc16": (16, 16),
+    "drift": (256, 256),
+    "flicker": (16, 16),
+    "smoothness": (16, 16),
+    "repetition": (128, 128),
     "color-drift": (129, 129),
     "styleganv/fvd16": (16, 16),
     "styleganv/fvd128": (128, 128),
@@ -111,6 +140,7 @@ OTHER = {
     "order": "sorted",
     "frames": 17,
     "stride": 2,
+    "window": 4,
     "start": "zero",
     "generated_start": "random-phase",
     "eligible": "frames*stride",
@@ -133,7 +163,7 @@ def test_the_presets_are_those_of_the_papers_in_every_column(name):
 
 
 def test_the_columns_are_all_there_is_to_a_preset():
-    assert {*COLUMNS, "name", "version", "about", "source", "split", "size"} == set(ClipProtocol.model_fields)
+    assert {*COLUMNS, "name", "version", "about", "source", "split", "size", "window"} == set(ClipProtocol.model_fields)
 
 
 def test_these_are_all_presets():
@@ -167,6 +197,16 @@ def test_every_stride_has_frames_of_its_own_where_that_many_are_asked_for(frames
     )
     assert protocol.needed == frames * stride == protocol.span + stride - 1
     assert protocol.model_copy(update={"eligible": "span"}).needed == protocol.span
+
+
+def test_only_drift_looks_through_windows():
+    assert {name: load_protocol(name).window for name in PRESETS if load_protocol(name).window} == {"drift": 16}
+
+
+def test_the_real_side_of_windows_has_clips_of_one_window():
+    protocol = load_protocol("drift")
+    assert (protocol.seen, protocol.of_real.frames, protocol.of_real.needed) == (16, 16, 16)
+    assert load_protocol("fvd128").of_real == load_protocol("fvd128")
 
 
 def test_every_field_either_counts_in_the_hash_or_is_for_people():

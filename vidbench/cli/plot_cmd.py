@@ -47,6 +47,21 @@ def color_drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
     draw(["color-drift"], "color-drift", out, as_json, dry_run, values)
 
 
+@command.command("drift")
+@out_option
+@scoring_options
+def drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
+    """Fréchet distance of generated videos window by window: does quality hold over a long video?
+
+    \b
+    # the reference generators on toy-ride
+    vidbench plot drift
+    # longer videos
+    vidbench plot drift --set frames=1024 --clips 64
+    """
+    draw(["drift"], "drift", out, as_json, dry_run, values)
+
+
 @command.command("fvd")
 @click.option(
     "--metric",
@@ -76,7 +91,7 @@ def draw(
 ) -> None:
     """Score what is missing, then draw."""
     from ..evaluation import evaluate
-    from ..figures import check_format, color_drift_figure, fvd_figure, save_figure
+    from ..figures import check_format, color_drift_figure, drift_figure, fvd_figure, save_figure
     from ..ranks import is_first
 
     runs = Path("runs") if out.suffix else out
@@ -86,7 +101,8 @@ def draw(
         records = evaluate(request_from(metrics, runs, values), track, say, dry_run=dry_run)
     if dry_run or not is_first():
         return
-    save_figure(figure, color_drift_figure(records) if name == "color-drift" else fvd_figure(records))
+    make = {"color-drift": color_drift_figure, "drift": drift_figure, "fvd": fvd_figure}[name]
+    save_figure(figure, make(records))
     if as_json:
         click.echo("[" + ",\n".join(record.model_dump_json() for record in records) + "]")
     say(f"Figure: {figure}. Records: {runs / 'records'}.")
