@@ -10,7 +10,7 @@ print(record.value, record.se)
 import os
 import time
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,13 @@ class Evaluator:
             name = backbone or (card.backbone if card else "i3d")
             self.backbone = load_backbone(name, protocol, precision, weights).to(device)
             windows = {"window": protocol.window} if protocol.window else {}
-            self.measure = measure(self.backbone.dim, biased=protocol.covariance == "n", **windows)
+            make = partial(measure, self.backbone.dim, biased=protocol.covariance == "n", **windows)
         else:
-            self.measure = measure(protocol.frames)
+            make = partial(measure, protocol.frames)
+        try:
+            self.measure = make()
+        except ValueError as error:
+            raise UserError(f"{protocol.name}: {error}") from error
         self._rendered = card if card is not None and card.path is None and size is None else None
         self.real_stats = real_stats
         self.taken = load_real_stats(real_stats, type(self.measure.statistics())) if real_stats and taken else None

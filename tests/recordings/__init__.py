@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
-PENDING = [
-    "metrics/prdc",
-]
+PENDING: list[str] = []
 """Components whose recordings are left alone, because what they record is not built yet."""
 
 

@@ -1,4 +1,4 @@
-"""Recordings of I3D, Fréchet and kernel distance, streaming moments and colour similarity."""
+"""Recordings of I3D, Fréchet and kernel distance, neighbours, streaming moments and colour similarity."""
 
 import functools
 import itertools
@@ -16,6 +16,7 @@ from vidbench.metrics.i3d_fast import I3DBackbone
 from vidbench.metrics.i3d_prepare import PREPARATIONS, prepared, resized
 from vidbench.metrics.kernel import polynomial_mmd
 from vidbench.metrics.moments import Moments
+from vidbench.metrics.neighbours import prdc
 
 from . import Recording
 
@@ -106,6 +107,15 @@ def compare_mmd(x: torch.Tensor, y: torch.Tensor, degree: int, offset: float, bi
     mean_kernel = (both @ both.T / both.shape[1] + offset).pow(degree).mean().item()
     found = polynomial_mmd(x, y, degree, offset, biased)
     assert abs(found - truth) <= 1e-11 * mean_kernel, f"degree {degree}, {biased=}: {found} instead of {truth}"
+
+
+def check_prdc(recording: Recording) -> None:
+    """Within 1e-15: all values are ratios of integers."""
+    found = prdc(recording["in/real"], recording["in/fake"], recording.config["nearest_k"])
+    truth = dict(zip(recording.config["order"], recording["out64/prdc"].tolist(), strict=True))
+    assert found._asdict().keys() == truth.keys()
+    for name, value in truth.items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=0, atol=1e-15, err_msg=name)
 
 
 def check_i3d(preparation: str, recording: Recording) -> None:
@@ -217,4 +227,5 @@ CHECKS = {
     "i3d_videogpt": functools.partial(check_i3d, "videogpt"),
     "mmd_poly": check_mmd_poly,
     "moments": check_moments,
+    "prdc": check_prdc,
 }
