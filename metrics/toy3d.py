@@ -54,14 +54,11 @@ class Toy3D(torch.nn.Module):
         Raises:
             ValueError: for another shape or dtype, or too few frames.
         """
-        if video.ndim != 5 or video.shape[1] != 3 or video.shape[2] < self.min_frames:
-            raise ValueError(
-                f"The video has shape {list(video.shape)}; [N, 3, T, H, W] with T >= {self.min_frames} is needed."
-            )
-        if video.dtype != torch.uint8 and not video.is_floating_point():
-            raise ValueError(f"The video has dtype {video.dtype}; uint8 or floating numbers are needed.")
-        parts = torch.split(resized(video), max(1, FRAMES_AT_ONCE // video.shape[2]))
-        return torch.cat([(features(part, self.filters) - self.mean) / self.std for part in parts])
+        return torch.cat([self.standardised(part) for part in prepared(video, self.min_frames)])
+
+    def standardised(self, video: torch.Tensor) -> torch.Tensor:
+        """Standardised features of float32 `[N, 3, T, 32, 32]` in [-1, 1]; T at least 8."""
+        return (features(video, self.filters) - self.mean) / self.std
 
     def tensor_hash(self) -> str:
         """SHA-256 over names and float32 bytes of filters and constants, in order of name."""
@@ -89,6 +86,19 @@ def quadrature_filters() -> torch.Tensor:
                 odd.append(phase.sin() * envelope)
     filters = torch.stack(even + odd)
     return rearrange(filters / filters.abs().sum(dim=(1, 2, 3), keepdim=True), "k t y x -> k 1 t y x")
+
+
+def prepared(video: torch.Tensor, min_frames: int) -> tuple[torch.Tensor, ...]:
+    """The clips `[N, 3, T, H, W]`, checked and resized, in parts that a network may see at once.
+
+    Raises:
+        ValueError: for another shape, another dtype than uint8 or floating numbers, or too few frames.
+    """
+    if video.ndim != 5 or video.shape[1] != 3 or video.shape[2] < min_frames:
+        raise ValueError(f"The video has shape {list(video.shape)}; [N, 3, T, H, W] with T >= {min_frames} is needed.")
+    if video.dtype != torch.uint8 and not video.is_floating_point():
+        raise ValueError(f"The video has dtype {video.dtype}; uint8 or floating numbers are needed.")
+    return torch.split(resized(video), max(1, FRAMES_AT_ONCE // video.shape[2]))
 
 
 def resized(video: torch.Tensor) -> torch.Tensor:
