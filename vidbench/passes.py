@@ -169,7 +169,7 @@ def compute(clips: Clips, mine: list[range], job: Job) -> Iterator[Block]:
         block = make_block(items, indices, cut_of(clips.protocol), job)
         if path and not block.bad:
             with suppress(UserError):  # a cache that cannot be written is no failure
-                save_block(block, path)
+                save_block(block, path, job.label)
         yield block
         if block.bad and not job.skip_bad and world() == 1:
             return
@@ -268,10 +268,10 @@ def block_path(clips: Clips, indices: range, job: Job) -> Path | None:
     return job.folder / f"{indices.start:08d}-{identity(clips.describe(indices))[:16]}.safetensors"
 
 
-def save_block(block: Block, path: Path) -> None:
-    """Cache a block, whole or not at all."""
+def save_block(block: Block, path: Path, label: str) -> None:
+    """Cache a block, whole or not at all; the label says to people what it is of."""
     parts = {name: np.ascontiguousarray(getattr(block, name)) for name in STORED}
-    atomic_write(path, save(parts, {"block": f"{path.parent.name}/{path.name}"}))
+    atomic_write(path, save(parts, {"block": f"{path.parent.name}/{path.name}", "label": label}))
 
 
 def load_block(path: Path) -> Block | None:

@@ -16,7 +16,7 @@ NO_ISOLATION = "import sys; from setuptools import build_meta as b; "
 
 def tracked(*folders: str) -> set[str]:
     """Files of the package as an import sees them, below `vidbench/`."""
-    kinds = (".py", ".yaml", ".json", ".csv", ".typed", ".md")
+    kinds = (".bib", ".csv", ".json", ".md", ".py", ".safetensors", ".typed", ".yaml")
     found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     return {str(path.relative_to(ROOT)) for path in found if path.suffix in kinds and "__pycache__" not in path.parts}
 

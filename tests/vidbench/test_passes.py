@@ -367,7 +367,7 @@ def test_a_block_is_read_as_it_was_written(tmp_path):
         np.array([True, False, True]),
         np.zeros(3, bool),
     )
-    save_block(block, tmp_path / "new" / "block.safetensors")
+    save_block(block, tmp_path / "new" / "block.safetensors", "fvd16 road")
     again = load_block(tmp_path / "new" / "block.safetensors")
     for name in ("features", "digest", "still", "black"):
         assert np.array_equal(getattr(again, name), getattr(block, name))
