@@ -1,12 +1,13 @@
 # make demo   the environment, the installation and the main job, from nothing but Python 3.11 and make
 # make test   installs and runs every test
 # make check  ruff and mypy
+# make fuzz   ten minutes of bad input
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check fuzz clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
@@ -28,6 +29,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p vidbench
+
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python -m tests.fuzz --seconds 600
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

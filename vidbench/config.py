@@ -1,6 +1,8 @@
 """Configurations: YAML in, validated frozen values out; an unknown key is answered with the nearest known one."""
 
+import dataclasses
 import difflib
+import reprlib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -50,7 +52,7 @@ def parse(kind: type[T], text: str, origin: str, **defaults: Any) -> T:
     """A configuration from YAML text; `origin` names it in messages."""
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: the 31st of February
         raise UserError(f"{origin} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UserError(f"{origin} must hold named keys and their values; it holds {text.strip()[:60]!r}.")
@@ -58,15 +60,21 @@ def parse(kind: type[T], text: str, origin: str, **defaults: Any) -> T:
 
 
 def change(config: T, assignments: Iterable[str], origin: str = "--set") -> T:
-    """The same configuration with some values changed (`key=value`, the value read as YAML)."""
+    """The same configuration with some values changed (`key=value`, `part.key=value`; the value read as YAML)."""
     values = config.model_dump()
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f'{origin} takes key=value; "{assignment}" has no "=".')
+        *path, last = key.split(".")
+        place = values
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise UserError(f"{origin} {assignment}: {part} is a value, and has no {last}.")
         try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            place[last] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f'{origin} {assignment}: "{text}" is not a value in YAML.') from error
     return build(type(config), values, origin)
 
@@ -79,7 +87,20 @@ def build(kind: type[T], values: dict[str, Any], origin: str) -> T:
         problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, list(kind.model_fields), n=1, cutoff=0.4)
+            known = fields_of(kind, [str(part) for part in problem["loc"][:-1]])
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise UserError(f'{origin}: unknown key "{key}".{hint} Known: {", ".join(kind.model_fields)}.') from error
-        raise UserError(f"{origin}: {key} = {problem['input']!r}: {problem['msg']}.") from error
+            raise UserError(f'{origin}: unknown key "{key}".{hint} Known: {", ".join(known)}.') from error
+        raise UserError(f"{origin}: {key} = {reprlib.repr(problem['input'])}: {problem['msg']}.") from error
+
+
+def fields_of(kind: type[Config], path: list[str]) -> list[str]:
+    """The keys of a configuration, or of the part of it at a path."""
+    for part in path:
+        inner: Any = kind.model_fields[part].annotation
+        if dataclasses.is_dataclass(inner):
+            return [field.name for field in dataclasses.fields(inner)]
+        if not (isinstance(inner, type) and issubclass(inner, Config)):
+            return []
+        kind = inner
+    return list(kind.model_fields)

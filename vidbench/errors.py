@@ -1,8 +1,19 @@
 """The two ways in which a user's input fails."""
 
+LONGEST = 1200
+"""Characters of a message."""
+
 
 class UserError(Exception):
-    """A mistake that the user can mend: one sentence (which input, what was found, what to do), exit code 2."""
+    """A mistake that the user can mend: one sentence (which input, what was found, what to do), exit code 2.
+
+    Names from outside are in it, which may be long and hold line breaks, escapes or halves of characters: what cannot
+    be shown is replaced, and what is too long to read is cut.
+    """
+
+    def __str__(self) -> str:
+        text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in super().__str__())
+        return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 3 :]}"
 
 
 class BadVideoError(UserError):

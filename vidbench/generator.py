@@ -29,6 +29,10 @@ class VideoSource(Protocol):
         """Its length in frames; 0 if it cannot be read."""
         ...
 
+    def frames(self, video: Any, times: Sequence[int]) -> np.ndarray:
+        """Frames of one video by index, in rising order, uint8 `[3, T, H, W]`."""
+        ...
+
     def read(self, video: Any, t0: int, t1: int, stride: int = 1) -> np.ndarray:
         """Frames `t0:t1:stride` of one video, uint8 `[3, T, H, W]`."""
         ...

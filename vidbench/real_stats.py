@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
 from .clips import GROUPS
@@ -70,9 +71,10 @@ def load_real_stats(path: Path, statistics: Any) -> RealStats:
             )
             for k in range(GROUPS)
         ]
+        reduce(lambda total, group: total.merge(group), groups)  # which they can be if they fit together
         protocol, side = ClipProtocol(**about["protocol"]), Side(**about["side"])
-        return RealStats(protocol, about["computed"], side, about["key"], groups, about["warnings"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        return RealStats(protocol, dict(about["computed"]), side, about["key"], groups, list(about["warnings"]))
+    except Exception as error:  # whatever a file from outside makes safetensors, JSON, torch and the statistics raise
         raise UserError(f"{path} does not hold real statistics of vidbench, or is damaged. Write it anew.") from error
 
 

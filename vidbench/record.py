@@ -16,12 +16,13 @@ from .files import atomic_write
 from .protocol import ClipProtocol
 
 SCHEMA = 1
+LARGEST = 2**24  # bytes; a curve of ten thousand points takes a tenth of it
 
 
 class Part(BaseModel):
     """A part of a record."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Counts(Part):
@@ -194,14 +195,22 @@ def load_record(path: Path) -> Record:
         UserError: not a record, or one of a newer schema.
     """
     try:
-        values = json.loads(path.read_text())
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"it has more than {LARGEST:,} bytes")
+        values = json.loads(content)
         if values["schema_version"] > SCHEMA:
             raise UserError(
                 f"{path} was written by a newer vidbench (schema {values['schema_version']}). Upgrade to read it."
             )
-        return Record(**values)
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise UserError(f"{path} is not a record of vidbench ({str(error).splitlines()[0]}).") from error
+        return Record.model_validate_json(content)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_context=False, include_url=False)[0]
+        where = ".".join(map(str, problem["loc"])) or "all of it"
+        raise UserError(f"{path} is not a record of vidbench ({where}: {problem['msg']}).") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is not a record of vidbench ({type(error).__name__}: {error}).") from error
 
 
 def differences(first: Record, other: Record) -> list[str]:

@@ -112,7 +112,10 @@ def commonest(source: Source, what: str) -> Any:
     bad = unreadable(source, head)
     values = Counter(getattr(source.info(video), what) for video in head if video.name not in bad)
     if not values:
-        raise UserError(f"Not one of the first {len(head)} videos in {source.name} can be read.")
+        why = "".join(f" ({name}: {reason})" for name, reason in list(bad.items())[:1])
+        raise UserError(
+            f"Not one of the first {len(head)} videos in {source.name} can be read{why}. Repair them, or choose others."
+        )
     return values.most_common(1)[0][0]
 
 

@@ -14,7 +14,7 @@ DIM = 3
 
 def clips(rng, number, offsets):
     """Features `[N, K d]` of windows whose means lie at the offsets."""
-    parts = [rng.standard_normal((number, DIM)) + [offset, 0, 0] for offset in offsets]
+    parts = [rng.standard_normal((number, DIM)) + np.array([offset, 0, 0]) for offset in offsets]
     return torch.from_numpy(np.concatenate(parts, axis=1))
 
 

@@ -31,7 +31,10 @@ HEAD = 8
 # From how many frames before the wanted ones a clip is decoded, if seeking to them did not do.
 STEPS_BACK = (0, 64)
 MAX_SIDE = 16384
-MAX_PIXELS = 2**27
+MAX_PIXELS = 2**26
+MOST_FRAMES = 2**22
+# Pixels, of all frames together, that are decoded to count the frames where packets do not tell.
+MOST_DECODED = 2**37
 CUT_SHORT = "it is cut short: its header announces more than the file holds"
 
 
@@ -52,14 +55,14 @@ class VideoFile:
             stamped = _stamped(container.format.name, packets)
         shown: Sequence[int | None] | None = _packet_times(codec, packets) if stamped else None
         with _opened(self.path) as (container, stream):
-            frames = container.decode(stream)
+            frames = _seen(container.decode(stream))
             head = list(islice(frames, HEAD))
             if not head:
                 raise Unreadable("none of its frames can be decoded")
-            times = [frame.pts for frame in head]
+            times = [pts for pts, _ in head]
             if shown is None or shown[:HEAD] != times:
-                shown = [*times, *(frame.pts for frame in frames)]
-        return Info(len(shown), _displayed_size(head[0]), fps, codec, _increasing(shown) if stamped else None)
+                shown = [*times, *(pts for pts, _ in frames)]
+        return Info(len(shown), head[0][1], fps, codec, _increasing(shown) if stamped else None)
 
     def read(self, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
         """The frames at `times`, one by one: by seeking where time stamps are known, else from the start."""
@@ -110,12 +113,24 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 raise Unreadable("FFmpeg has no decoder for it")
             if max(stream.width, stream.height) > MAX_SIDE:
                 raise Unreadable(f"it claims {stream.width}x{stream.height} pixels; the limit is {MAX_SIDE} a side")
+            if stream.frames > MOST_FRAMES:
+                raise Unreadable(f"it claims {stream.frames:,} frames; the limit is {MOST_FRAMES:,}")
             stream.codec_context.thread_count = 1
             yield container, stream
     except av.error.InvalidDataError as error:
         raise Unreadable("it is not a video, or damaged or cut short") from error
     except (av.error.FFmpegError, IndexError) as error:  # IndexError: PyAV, where damage makes up another stream
         raise Unreadable(f"FFmpeg says: {error}") from error
+
+
+def _seen(frames: Iterator[VideoFrame]) -> Iterator[tuple[int | None, tuple[int, int]]]:
+    """Time stamp and displayed size of each frame, up to a limit."""
+    total = 0
+    for count, frame in enumerate(frames):
+        total += frame.width * frame.height
+        if total > MOST_DECODED or count >= MOST_FRAMES:
+            raise Unreadable(f"it has so many frames that counting them stopped at {count:,}; cut or convert it")
+        yield frame.pts, _displayed_size(frame)
 
 
 class _Packet(NamedTuple):
@@ -126,11 +141,13 @@ class _Packet(NamedTuple):
 
 def _packets(container: InputContainer, stream: VideoStream) -> list[_Packet]:
     """The packets of all frames that are not hidden by an edit list, in the order of the file."""
-    packets = []
+    packets: list[_Packet] = []
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise Unreadable("it is damaged or cut short")
         if packet.size and not packet.is_discard:
+            if len(packets) == MOST_FRAMES:
+                raise Unreadable(f"it has more than {MOST_FRAMES:,} frames")
             packets.append(_Packet(packet.pts, packet.dts, packet.size))
     return packets
 
@@ -188,11 +205,20 @@ def _boxes_end(path: Path) -> int:
             size = int.from_bytes(header[8:], "big") if size == 1 else size
             if kind in (b"moov", b"moof", b"mdat"):
                 end = start + size
+            if kind == b"moov" and (claimed := _claimed_frames(file.read(max(0, size - 16)))) > MOST_FRAMES:
+                raise Unreadable(f"it claims {claimed:,} frames; the limit is {MOST_FRAMES:,}")
             if size < 8:  # a last box of open length, or something else that follows the boxes
                 break
             start += size
             file.seek(start)
     return end
+
+
+def _claimed_frames(moov: bytes) -> int:
+    """Frames that a video track of an MP4 file claims to have: FFmpeg would make an index of them before it looks."""
+    tracks = [track for track in moov.split(b"trak") if re.search(rb"hdlr.{8}vide", track, re.DOTALL)]
+    claims = [found[1] for track in tracks for found in re.finditer(rb"stsz.{8}(.{4})", track, re.DOTALL)]
+    return max((int.from_bytes(claim, "big") for claim in claims), default=0)
 
 
 def _increasing(pts: Sequence[int | None]) -> range | tuple[int, ...] | None:

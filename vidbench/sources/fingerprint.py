@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -12,18 +13,32 @@ Item = TypeVar("Item")
 
 
 def of_files(root: Path, names: Iterable[str], labels: Path | None) -> str:
-    """Fingerprint of files below a root: paths, sizes, 4 kB from the middle of 64 of them, and the labels' content."""
-    files = sorted((name, os.stat(os.path.join(root, name)).st_size) for name in names)
+    """Fingerprint of files below a root: paths, sizes, 4 kB from the middle of 64 of them, and the labels' content.
+
+    What is no file, or a link to nowhere, counts as empty: whoever reads it says what is wrong.
+    """
+    files = sorted((name, _size(os.path.join(root, name))) for name in names)
     digest = hashlib.sha256()
     for name, size in files:
         _add(digest, name, size)
     for name, size in evenly(files):
+        if not size:
+            continue
         with open(root / name, "rb") as file:
             file.seek(max(0, (size - PIECE) // 2))
             digest.update(file.read(PIECE))
     if labels:
         digest.update(hashlib.sha256(labels.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _size(path: str) -> int:
+    """Bytes of a file; 0 for anything else, which might never end."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def of_entries(entries: Iterable[tuple[str, int, int]], indices: Iterable[bytes]) -> str:

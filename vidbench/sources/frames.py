@@ -3,17 +3,22 @@
 import functools
 import io
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vidbench.sources.decode import MAX_SIDE
+from vidbench.sources.decode import MAX_PIXELS, MAX_SIDE
 from vidbench.sources.video import Info, Unreadable
+
+# What images may be, whatever their names say. Pillow knows others, of which some start programs (EPS: Ghostscript).
+KINDS = ("AVIF", "BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+LARGEST = 2**28  # bytes of one image file
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,17 @@ class Frames(ABC):
 
     def _opened(self, name: str) -> Image.Image:
         try:
-            image = Image.open(io.BytesIO(self.load(name)))
+            image = Image.open(io.BytesIO(self.load(name)), formats=_kinds())
+        except Unreadable:
+            raise
         except UnidentifiedImageError as error:
             raise Unreadable(f"frame {name}: it is not an image, or damaged") from error
         except Exception as error:  # whatever else a damaged file or archive makes Pillow or zipfile raise
             raise Unreadable(f"frame {name}: {_first_line(error)}") from error
         if max(image.size) > MAX_SIDE:
             raise Unreadable(f"frame {name} claims {image.width}x{image.height} pixels; the limit is {MAX_SIDE} a side")
+        if image.width * image.height > MAX_PIXELS:
+            raise Unreadable(f"frame {name} claims {image.width * image.height:,} pixels; the limit is {MAX_PIXELS:,}")
         return image
 
     def _rgb(self, name: str, image: Image.Image) -> np.ndarray:
@@ -73,7 +82,12 @@ class FolderFrames(Frames):
 
     def load(self, name: str) -> bytes:
         """The content of one image file."""
-        return Path(self.folder, name).read_bytes()
+        path = Path(self.folder, name)
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Unreadable(f"frame {name}: it is not a file")
+        _require_small(name, found.st_size)
+        return path.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -84,15 +98,21 @@ class ZipFrames(Frames):
 
     def probe(self) -> Info:
         """Count the frames, see that all are there, and open the first one."""
-        entries = self._zip().NameToInfo
+        try:
+            entries = self._zip().NameToInfo
+        except (BadZipFile, ValueError) as error:
+            raise Unreadable(f"{self.archive.name} is not a zip any more") from error
         missing = [name for name in self.names if self.folder + name not in entries]
         if missing:
             raise Unreadable(f"{len(missing)} of its frames are not in {self.archive.name}, first {missing[0]}")
         return super().probe()
 
     def load(self, name: str) -> bytes:
-        """The content of one entry."""
-        return self._zip().read(self.folder + name)
+        """The content of one entry; no more of it is unpacked than its directory says."""
+        file = self._zip()
+        entry = file.getinfo(self.folder + name)
+        _require_small(name, entry.file_size)
+        return file.read(entry)
 
     def _zip(self) -> ZipFile:
         return _opened_zip(self.archive, self.archive.stat().st_mtime_ns, os.getpid())
@@ -102,6 +122,18 @@ class ZipFrames(Frames):
 def _opened_zip(path: Path, mtime_ns: int, pid: int) -> ZipFile:
     """One handle for each process: after a fork, two processes must not move the same file position."""
     return ZipFile(path)
+
+
+def _require_small(name: str, size: int) -> None:
+    if size > LARGEST:
+        raise Unreadable(f"frame {name} has {size:,} bytes; the limit is {LARGEST:,}")
+
+
+@functools.cache
+def _kinds() -> list[str]:
+    """Those of `KINDS` that this Pillow reads."""
+    Image.init()
+    return [kind for kind in KINDS if kind in Image.OPEN]
 
 
 def _first_line(error: Exception) -> str:

@@ -51,7 +51,7 @@ class Index:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         content = json.loads(path.read_bytes())
         if content["version"] == VERSION:
             return dict(content["videos"])

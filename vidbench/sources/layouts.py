@@ -48,6 +48,23 @@ def open_source(
         UserError: There is nothing like that, or it is not clear which videos are meant.
     """
     path = Path(os.path.abspath(path))
+    try:
+        return _open(path, split, size, key, value_range, kind)
+    except OSError as error:
+        at = f" (at {error.filename})" if error.filename and str(error.filename) != str(path) else ""
+        raise UserError(f"{path} cannot be read: {error.strerror or error}{at}. Check path and permissions.") from error
+
+
+def _open(
+    path: Path,
+    split: str | None,
+    size: tuple[int, int] | None,
+    key: str | None,
+    value_range: tuple[float, float] | None,
+    kind: Kind | None,
+) -> Source:
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{path} is a link to nowhere, {os.readlink(path)!r}. Mend it, or give another path.")
     if not path.exists():
         raise UserError(f"{path} does not exist.")
     if ending(path.name) in ARRAYS and path.is_file():
@@ -116,7 +133,9 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _zips(root: Path) -> list[Path]:
-    return [path for path in root.iterdir() if ending(path.name) == ".zip" and not skipped(path.name)]
+    return [
+        path for path in root.iterdir() if ending(path.name) == ".zip" and not skipped(path.name) and not path.is_dir()
+    ]
 
 
 def _open_files(root: Path, kind: Kind | None) -> Source:

@@ -146,16 +146,30 @@ class Source:
             BadVideoError: One of these frames cannot be read.
             ValueError: The video has no such frames.
         """
+        if not t0 < t1 or stride < 1:
+            raise ValueError(f"{video.name} was asked for [{t0}:{t1}:{stride}]")
+        return self.frames(video, range(t0, t1, stride))
+
+    def frames(self, video: Video, times: Sequence[int]) -> np.ndarray:
+        """Frames by index, in rising order.
+
+        Returns:
+            uint8 [3, T, H, W], RGB.
+
+        Raises:
+            BadVideoError: One of these frames cannot be read.
+            ValueError: The video has no such frames.
+        """
         info = self._stored(video)
-        if not 0 <= t0 < t1 <= info.length or stride < 1:
-            raise ValueError(f"{video.name} has {info.length} frames; asked for [{t0}:{t1}:{stride}]")
-        times, done = np.arange(t0, t1, stride), 0
-        clip = np.empty((3, len(times), *(self._size or info.size)), np.uint8)
+        if not 0 <= times[0] <= times[-1] < info.length:
+            raise ValueError(f"{video.name} has {info.length} frames; asked for {times[0]} to {times[-1]}")
+        done = 0
         try:
-            for frames in video.medium.read(info, times):
+            clip = np.empty((3, len(times), *(self._size or info.size)), np.uint8)
+            for frames in video.medium.read(info, np.asarray(times)):
                 clip[:, done : done + frames.shape[1]] = self._fit(frames, self._size) if self._size else frames
                 done += frames.shape[1]
-        except (Unreadable, OSError) as error:
+        except (Unreadable, OSError, MemoryError) as error:
             raise BadVideoError(video.name, _reason(error), self.name) from error
         return clip
 
@@ -173,9 +187,11 @@ class Source:
 def _probe(video: Video) -> Info | str:
     try:
         return video.medium.probe()
-    except (Unreadable, OSError) as error:
+    except (Unreadable, OSError, MemoryError) as error:
         return _reason(error)
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)

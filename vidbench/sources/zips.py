@@ -2,10 +2,11 @@
 
 import json
 import posixpath
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZipFile, ZipInfo
 
 from vidbench.errors import UserError
 from vidbench.sources import fingerprint
@@ -16,6 +17,7 @@ from vidbench.sources.video import Video
 
 SHARD_INDEX = "frame_paths.json"
 LABELS = "dataset.json"
+LARGEST = 2**28  # bytes of either
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,40 @@ def read_archive(path: Path) -> Archive:
     try:
         with ZipFile(path) as file:
             entries = {entry.filename: entry for entry in file.infolist() if not entry.is_dir()}
-            clips = _clips(file.read(SHARD_INDEX)) if SHARD_INDEX in entries else None
+            _require_inside(path, entries)
+            clips = _clips(_content(file, SHARD_INDEX)) if SHARD_INDEX in entries else None
             labels = [name for name in entries if posixpath.basename(name) == LABELS and name.count("/") < 2]
-            index = file.read(SHARD_INDEX) if clips is not None else b"".join(map(file.read, labels))
-    except (BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{path} is not a readable zip ({error}); copy or make it again.") from error
+            names = [SHARD_INDEX] if clips is not None else labels
+            index = b"".join(_content(file, name) for name in names)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged zip makes zipfile and the decompressors raise
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{path} is not a readable zip ({reason}); copy or make it again.") from error
     return Archive(path, entries, index, clips)
+
+
+def _require_inside(path: Path, names: Iterable[str]) -> None:
+    """Refuse a zip that would write outside the folder that it is unpacked to; nobody makes one without intent."""
+    for name in names:
+        if name.startswith(("/", "\\")) or (".." in name and ".." in re.split(r"[/\\]", name)):
+            raise UserError(f"{path} holds an entry that points outside of it, {name[:80]!r}. Make the zip again.")
+
+
+def _content(file: ZipFile, name: str) -> bytes:
+    """An index or labels, unless unpacking it would fill the memory."""
+    size = file.getinfo(name).file_size
+    if size > LARGEST:
+        raise ValueError(f"its {name} has {size:,} bytes; the limit is {LARGEST:,}")
+    return file.read(name)
 
 
 def _clips(content: bytes) -> dict[str, list[str]] | None:
     """The index of a shard; a file of the same name that LongVideoGAN's tool leaves with frame folders is a list."""
     try:
         clips = json.loads(content)
-    except ValueError:
+        json.dumps(clips, ensure_ascii=False).encode()  # names of half a character are no names
+    except (ValueError, RecursionError):
         return None
     listed = isinstance(clips, dict) and all(isinstance(names, list) for names in clips.values())
     return clips if listed and all(isinstance(name, str) for names in clips.values() for name in names) else None

@@ -52,9 +52,10 @@ def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}). Check the path.") from error
     except Exception as error:  # whatever is wrong with a file from outside, the answer is one sentence
-        reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        named = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        reason = " ".join(named.split())
         raise UserError(
-            f"{path} is not a readable weights file ({reason.splitlines()[0][:200]}). Download or copy it again."
+            f"{path} is not a readable weights file ({reason[:200]}). Download or copy it again."
         ) from error
 
 
@@ -121,7 +122,26 @@ def _entry(archive: zipfile.ZipFile, name: str, length: int) -> bytes:
 
 
 def _read_legacy(file: BinaryIO, size: int) -> dict[str, torch.Tensor]:
-    """A file of torch.save before 2020: five pickles in a row, then each storage after its count of numbers."""
+    """A file of torch.save before 2020."""
+    pickle, places = legacy_layout(file, size)
+
+    def stored(storage: Storage, length: int) -> bytes:
+        if storage not in places:
+            raise ValueError("a storage is missing")
+        file.seek(places[storage])
+        return file.read(length)
+
+    return _assemble(pickle.tree, stored)
+
+
+def legacy_layout(file: BinaryIO, size: int) -> tuple[Pickle, dict[Storage, int]]:
+    """What a file of torch.save before 2020 describes, and where in it the numbers of each storage begin.
+
+    It is five pickles in a row, then each storage after its count of numbers.
+
+    Raises:
+        ValueError: it is damaged; the message completes a sentence about the file.
+    """
     system = [_next_pickle(file) for _ in range(3)][2].tree
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise ValueError("its numbers are not little-endian")
@@ -134,18 +154,11 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, torch.Tensor]:
         if storage is None or int.from_bytes(file.read(8), "little") != storage.count:
             raise ValueError("its list of storages is damaged")
         places[storage] = file.tell()
-        end = file.tell() + storage.count * _dtype(storage).itemsize
+        end = file.tell() + storage.count * dtype_of(storage).itemsize
         if end > size:
             raise ValueError("it ends too early")
         file.seek(end)
-
-    def stored(storage: Storage, length: int) -> bytes:
-        if storage not in places:
-            raise ValueError("a storage is missing")
-        file.seek(places[storage])
-        return file.read(length)
-
-    return _assemble(pickle.tree, stored)
+    return pickle, places
 
 
 def _next_pickle(file: BinaryIO) -> Pickle:
@@ -156,16 +169,30 @@ def _next_pickle(file: BinaryIO) -> Pickle:
 
 
 def _assemble(tree: Any, stored: Callable[[Storage, int], bytes]) -> dict[str, torch.Tensor]:
-    """The tensors that a tree of values describes; `stored` gives the bytes of a storage."""
-    views = _attributes(tree) if isinstance(tree, Record) else _state_dict(tree)
+    return view_storages(_attributes(tree) if isinstance(tree, Record) else _state_dict(tree), stored, LARGEST)
+
+
+def view_storages(
+    views: dict[str, View], stored: Callable[[Storage, int], bytes], largest: int
+) -> dict[str, torch.Tensor]:
+    """The tensors that some views describe.
+
+    Args:
+        views: by name.
+        stored: gives the bytes of a storage, as many as it is asked for.
+        largest: bytes of all storages.
+
+    Raises:
+        ValueError: they have more, or a storage is too short; the message completes a sentence about the file.
+    """
     storages: dict[Storage, torch.Tensor] = {}
     total = 0
     for storage in {view.storage: None for view in views.values()}:
-        dtype = _dtype(storage)
+        dtype = dtype_of(storage)
         length = storage.count * dtype.itemsize
         total += length
-        if total > LARGEST:
-            raise ValueError(f"its tensors have more than {LARGEST:,} bytes")
+        if total > largest:
+            raise ValueError(f"its tensors have more than {largest:,} bytes")
         content = bytearray(stored(storage, length))
         if len(content) != length:
             raise ValueError(f"a storage has {len(content)} bytes and needs {length}")
@@ -175,7 +202,12 @@ def _assemble(tree: Any, stored: Callable[[Storage, int], bytes]) -> dict[str, t
     }
 
 
-def _dtype(storage: Storage) -> torch.dtype:
+def dtype_of(storage: Storage) -> torch.dtype:
+    """The type of a storage's numbers.
+
+    Raises:
+        ValueError: an unusual one.
+    """
     if storage.kind not in DTYPES:
         raise ValueError(f"it holds numbers of the kind {storage.kind[:80]!r}")
     return DTYPES[storage.kind]
