@@ -1,0 +1,175 @@
+"""Speed of StyleGAN-V beside its bare convolutions: `python -m tests.benchmarks.bench_stylegan_v [THREADS] [TIER]`.
+
+The bare convolutions are those that a pass made, at the same shapes and in the same memory format, with nothing
+between: what the machine can do. The plain form makes zeros to multiply with and weights for every frame. Bar: 60 %.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vidbench.models.layers import convolution, fir, synthesis
+from vidbench.models.stylegan_v import generator as generator_module
+from vidbench.models.stylegan_v.discriminator import Discriminator
+from vidbench.models.stylegan_v.generator import Generator
+from vidbench.models.stylegan_v.loss import discriminator_loss, generator_loss, r1_loss
+from vidbench.models.stylegan_v.motion import Motion
+
+TINY = Motion(z_dim=64, v_dim=64, time_dim=32, max_period=128, max_num_frames=128)
+TIERS = {
+    "tiny": (
+        {"resolution": 32, "z_dim": 64, "w_dim": 64, "channel_base": 1024, "channel_max": 64, "motion": TINY},
+        {"resolution": 32, "channel_base": 1024, "channel_max": 64, "max_num_frames": 128},
+        16,
+        16,
+    ),
+    "paper-256": ({}, {}, 1, 4),
+}
+"""Generator, discriminator, videos a training step, frames sampled at a time."""
+aten = torch.ops.aten
+HEAVY = {aten.convolution.default, aten.convolution_backward.default, aten.mm.default, aten.addmm.default}
+HEAVY |= {aten.bmm.default, aten.baddbmm.default}
+
+
+class Recorder(TorchDispatchMode):
+    """Keeps the convolutions and products of a pass, depthwise ones left out: those are resampling, not work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        groups = {aten.convolution.default: 8, aten.convolution_backward.default: 9}.get(func)
+        if func in HEAVY and (groups is None or args[groups] == 1):
+            self.calls.append((func, [like(x) for x in args], kwargs or {}))
+        return out
+
+
+def like(x):
+    """A tensor of the same shape and strides, of its own."""
+    return torch.randn_like(x) if isinstance(x, Tensor) else x
+
+
+def bare(step: Callable[[], None]) -> Callable[[], None]:
+    """The heavy operations of a step alone."""
+    with Recorder() as recorder:
+        step()
+
+    def run() -> None:
+        for func, args, kwargs in recorder.calls:
+            func(*args, **kwargs)
+
+    return run
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Upsampling of inserted zeros, downsampling of discarded pixels, weights of its own for every frame."""
+    with (
+        mock.patch.object(fir, "upfirdn2d", plain_upfirdn2d),
+        mock.patch.object(convolution, "upfirdn2d", plain_upfirdn2d),
+        mock.patch.object(synthesis, "modulated_conv2d", plain_modulated_conv2d),
+        mock.patch.object(generator_module, "upsample2d", plain_upsample2d),
+    ):
+        yield
+
+
+def plain_upsample2d(x, f):
+    return plain_upfirdn2d(x, f, (2, 2), (1, 1), (2, 1, 2, 1), gain=4.0)
+
+
+def plain_upfirdn2d(x, f, up=(1, 1), down=(1, 1), padding=(0, 0, 0, 0), flip=False, gain=1.0):
+    n, c, h, w = x.shape
+    x = F.pad(x[:, :, :, None, :, None], (0, up[0] - 1, 0, 0, 0, up[1] - 1)).reshape(n, c, h * up[1], w * up[0])
+    kernel = (f if flip else f.flip(0, 1)).expand(c, 1, *f.shape) * gain
+    return F.conv2d(F.pad(x, padding), kernel, groups=c)[:, :, :: down[1], :: down[0]]
+
+
+def plain_modulated_conv2d(x, weight, styles, f, offset, up=1, gain=1.0):
+    styles = styles.repeat_interleave(len(x) // len(styles), dim=0)
+    weights = weight * styles[:, None, :, None, None]
+    weights = weights * torch.rsqrt(weights.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8)
+    n, _, h, w = x.shape
+    if up == 1:
+        y = F.conv2d(x.reshape(1, -1, h, w), weights.flatten(0, 1), padding=1, groups=n).unflatten(1, (n, -1))[0]
+    else:
+        transposed = weights.transpose(1, 2).flatten(0, 1)
+        y = F.conv_transpose2d(x.reshape(1, -1, h, w), transposed, stride=2, groups=n).unflatten(1, (n, -1))[0]
+        y = plain_upfirdn2d(y, f, padding=(1, 1, 1, 1), gain=4.0)
+    return (y + offset) * gain
+
+
+def steps(tier: str) -> dict[str, Callable[[], None]]:
+    """Sampling a chunk of a video, and the phases of a training step without augmentation and optimiser."""
+    of_generator, of_discriminator, videos, length = TIERS[tier]
+    torch.manual_seed(0)
+    network, discriminator = Generator(**of_generator), Discriminator(**of_discriminator)
+    size = of_discriminator.get("resolution", 256)
+    z, real = torch.randn(videos, network.z_dim), torch.randn(videos * 3, 3, size, size)
+    start = torch.randint(0, network.motion.max_num_frames - 32, (videos, 1))
+    t = start + torch.tensor([[0.0, 5.0, 16.0]])
+    motion_z = torch.randn(videos, network.motion.num_tokens(network.motion.max_num_frames), network.motion.z_dim)
+
+    def sample() -> None:
+        with torch.no_grad():
+            network(z[:1], None, torch.arange(length)[None], motion_z[:1])
+
+    def gmain() -> None:
+        discriminator.requires_grad_(False)
+        generator_loss(discriminator(network(z, None, t, motion_z), None, t)).mean().backward()
+        discriminator.requires_grad_(True)
+
+    def dmain() -> None:
+        with torch.no_grad():
+            fake = network(z, None, t, motion_z)
+        discriminator_loss(discriminator(fake, None, t), discriminator(real, None, t)).mean().backward()
+
+    def dreg() -> None:
+        frames = real.detach().requires_grad_()
+        r1_loss(discriminator(frames, None, t), frames, 1.0).mean().backward()
+
+    return {"sample": sample, "gmain": gmain, "dmain": dmain, "dreg": dreg}
+
+
+def best_seconds(forms: list[Callable[[], None]], repeats: int = 5) -> list[float]:
+    """Best of some runs of each form, taken in turn, after one to warm up."""
+    best = [float("inf")] * len(forms)
+    for repeat in range(repeats + 1):
+        for i, form in enumerate(forms):
+            start = time.perf_counter()
+            form()
+            if repeat:
+                best[i] = min(best[i], time.perf_counter() - start)
+    return best
+
+
+def main() -> None:
+    torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    tier = sys.argv[2] if len(sys.argv) > 2 else "tiny"
+
+    def plainly(step: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            with plain():
+                step()
+
+        return run
+
+    print(f"{tier}, {torch.get_num_threads()} threads")
+    print(f"{'':>8} {'ms':>8} {'bare ms':>8} {'share':>6} {'plain ms':>8} {'times':>6}")
+    for name, step in steps(tier).items():
+        ours, alone, slow = best_seconds([step, bare(step), plainly(step)], repeats=5 if tier == "tiny" else 1)
+        print(
+            f"{name:>8} {ours * 1e3:8.1f} {alone * 1e3:8.1f} {alone / ours:6.0%} {slow * 1e3:8.1f} {slow / ours:6.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
