@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidbench.sources.names import natural_key, order_notes, walk
+from vidbench.sources.names import natural_key, order_notes, origin, walk
 
 numbers = st.integers(0, 10**30)
 paths = st.lists(st.text("ab01_-. é٣", min_size=1), min_size=1).map("/".join)
@@ -74,3 +74,22 @@ def test_links_are_followed_but_not_round_in_circles(tmp_path: Path) -> None:
     (tmp_path / "root" / "link").symlink_to(tmp_path / "data")
     (tmp_path / "data" / "up").symlink_to(tmp_path / "data")
     assert [(folder, files) for folder, files in walk(tmp_path / "root") if files] == [("link", ["1.png"])]
+
+
+@pytest.mark.parametrize(
+    ("key", "source"),
+    [
+        ("v_ApplyEyeMakeup_g08_c01", "v_ApplyEyeMakeup_g08"),  # UCF-101
+        ("train/HandstandPushups/v_HandStandPushups_g25_c07", "v_HandStandPushups_g25"),
+        ("sky_train/07YRpHPP_aE/07YRpHPP_aE_1", "07YRpHPP_aE"),  # SkyTimelapse
+        ("07YRpHPP_aE/07YRpHPP_aE_12", "07YRpHPP_aE"),
+        ("dQw4w9WgXcQ/1_05-2_33", "dQw4w9WgXcQ"),  # LongVideoGAN's horses and bikes
+    ],
+)
+def test_clips_of_the_public_sets_say_what_they_were_cut_from(key: str, source: str) -> None:
+    assert origin(key) == source
+
+
+@pytest.mark.parametrize("key", ["000012", "sample_seed_3", "video_00001_3", "a/b", "abcdefghijk/000001", "v_x_g1"])
+def test_other_videos_come_from_nowhere_else(key: str) -> None:
+    assert origin(key) == key

@@ -259,6 +259,18 @@ def test_videos_are_spread_evenly_over_twenty_groups():
     assert Counter(clips.group(i) for i in range(60)) == dict.fromkeys(range(20), 3)
 
 
+def test_videos_cut_from_one_count_as_one():
+    """Four clips of each of thirty UCF-101 groups: thirty units, each in one group of the jackknife."""
+    names = [f"Archery/v_Archery_g{group:02d}_c{clip:02d}" for group in range(30) for clip in range(4)]
+    clips = stored(dict.fromkeys(names, 20), 120)
+    found = {name.rpartition("_c")[0]: set() for name in names}
+    for i, drawn in enumerate(clips.drawn):
+        found[drawn.video.key.rpartition("_c")[0]].add(clips.group(i))
+    assert clips.origins == 30
+    assert all(len(groups) == 1 for groups in found.values())
+    assert Counter(group for groups in found.values() for group in groups) == {k: 2 if k < 10 else 1 for k in range(20)}
+
+
 def test_repeats_are_clips_of_the_same_video_and_start():
     clips = stored({"a": 16, "b": 16}, 7)
     assert clips.repeats == 5
