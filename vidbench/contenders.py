@@ -20,6 +20,7 @@ from .sides import Track, commonest
 from .sources import Source, open_source
 from .sources.arrays import ARRAYS
 from .sources.names import ending
+from .trained import choose_trained, no_weights
 
 MIN_TO_HALVE = 20  # videos below which a folder without splits is not divided into two halves
 HELD_OUT = ("test", "val")
@@ -52,8 +53,10 @@ class Request:
     """Whether the reference generators are scored too."""
     changes: Sequence[str] = ()
     """`key=value` changes of the protocol."""
+    checkpoint: Path | None = None
+    """Of a trained system: a run's folder or a file; None: the newest run on the data set, else the one that ships."""
     out: Path = Path("runs")
-    """Where records go, in a folder `records`."""
+    """Where records go, in a folder `records`; and where runs are looked for."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the `Evaluator`."""
     opened: dict[Any, Source] = field(default_factory=dict)
@@ -76,7 +79,7 @@ def contenders(request: Request, metric: str, track: Track, say: Callable[[str],
     fakes = [open_path(request, path, None, request.options.get("size")) for path in request.fake]
     registered = importable_models(say) if request.references or not (request.models or fakes) else []
     models = request.models or ([] if fakes else registered)
-    own = {name.rpartition(":")[2]: build_model(name) for name in models if not is_reference(name)}
+    own = own_generators(request, [name for name in models if not is_reference(name)], say)
     options: dict[str, Any] = {"track": track, **request.options}
     options["size"] = options.get("size") or common_size(fakes, list(own.values()))
     evaluator = build_evaluator(request, metric, options)
@@ -86,6 +89,28 @@ def contenders(request: Request, metric: str, track: Track, say: Callable[[str],
     references = [name for name in registered if is_reference(name)] if request.references else []
     references += [name for name in request.models if is_reference(name) and name not in references]
     return found + reference_contenders(request, references, evaluator, options, say)
+
+
+def own_generators(request: Request, names: Sequence[str], say: Callable[[str], None]) -> dict[str, Generator]:
+    """The generators to be scored, by name; trained systems that were not asked for by name only if there are weights.
+
+    Raises:
+        UserError: there are no weights of a system that was asked for, or one cannot be made.
+    """
+    found: dict[str, Generator] = {}
+    for name in names:
+        if not is_trained(name):
+            if request.checkpoint is not None:
+                raise UserError(f"{name} is not a trained system of vidbench, and has no --checkpoint. Leave it away.")
+            found[name.rpartition(":")[2]] = build_model(name)
+            continue
+        trained = choose_trained(name, request.checkpoint, request.data or DEFAULT, request.out)
+        if trained is None and name in request.models:
+            raise no_weights(name, request.data or DEFAULT)
+        if trained is not None:
+            say(f"{name}: {', '.join(map(str, trained.paths))}")
+            found[name] = trained.generator(request.options.get("device", "cpu"))
+    return found
 
 
 def common_size(fakes: Sequence[Source], models: Sequence[Generator]) -> tuple[int, int] | None:
@@ -231,20 +256,24 @@ def is_reference(name: str) -> bool:
     return bool(getattr(load_model(name), "is_reference", False))
 
 
-def build_model(name: str) -> Generator:
-    """A generator, made without arguments.
+def is_trained(name: str) -> bool:
+    """Whether a model is a system that is trained in stages."""
+    return hasattr(load_model(name), "stages")
+
+
+def build_model(name: str, **options: Any) -> Generator:
+    """A generator, made without arguments but the options given.
 
     Raises:
         UserError: it cannot be made, or is none.
     """
     try:
-        generator = load_model(name)()
+        generator = load_model(name)(**options)
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
-            f"--model {name} cannot be made without arguments ({type(error).__name__}: {error})."
-        ) from error
+        given = f"of {options}" if options else "without arguments"
+        raise UserError(f"--model {name} cannot be made {given} ({type(error).__name__}: {error}).") from error
     missing = [part for part in ("sample", "size", "fps", "max_frames") if not hasattr(generator, part)]
     if missing:
         raise UserError(

@@ -71,7 +71,9 @@ def shown_name(record: Record) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits, without an exponent where people can do without."""
+    """Four significant digits, without an exponent where people can do without; what rounding left is 0."""
+    if abs(value) < 1e-12:
+        return "0"
     if 1e3 <= abs(value) < 1e5:
         return f"{value:.0f}"
     return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else f"{value:.3e}"

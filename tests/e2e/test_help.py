@@ -1,17 +1,23 @@
 """Help that promises what the code does not do is a bug: every example of every help page is run."""
 
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 import torch
 
 from tests.e2e.running import Run
+from vidbench.checkpoints import About, save_checkpoint
 from vidbench.cli import cli
+from vidbench.journal import Journal
+from vidbench.runs import load_settings, load_system
+from vidbench.stage import Origin
 
 
 def pages(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -24,7 +30,8 @@ def pages(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[
             yield from pages(inner, (*path, name))
 
 
-DRY = [["data", "inspect"], ["data", "render"], ["data", "convert"], ["weights", "fetch"]]
+DRY = [["data", "inspect"], ["data", "render"], ["data", "convert"], ["weights", "fetch"], ["cache", "clear"]]
+LONG = ["eval", "plot", "sanity", "train", "sample"]
 PAGES = dict(pages(cli))
 EXAMPLES = sorted(
     {
@@ -42,6 +49,18 @@ def test_every_help_page_says_what_it_does_and_shows_examples(path: str) -> None
     assert page.help and "vidbench" in page.help
     if not isinstance(page, click.Group):
         assert all(parameter.help for parameter in page.params if isinstance(parameter, click.Option))
+
+
+def untrained(folder: Path) -> None:
+    """A run of StyleGAN-V at its very beginning."""
+    system = load_system("stylegan-v")
+    settings = load_settings(system, "stylegan-v", "tiny", None, ())
+    about = About(
+        model="stylegan-v", stage="gan", step=0, config=settings.model_dump(mode="json"), tier="tiny", data="toy-ride",
+        size=(32, 32), fps=25, seed=0
+    )  # fmt: skip
+    stage = system.stages["gan"](settings, Origin((32, 32), 25.0), "cpu", {})
+    save_checkpoint(folder / "gan" / "last.safetensors", about, stage.state())
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -63,7 +82,19 @@ def test_every_example_runs(example: str, run: Run) -> None:
             torch.save({"weight": torch.zeros(3)}, name)
         assert "not" in run(*words, code=1).output
         return
-    takes_long = words[0] in ("eval", "plot") or words[:2] in DRY
+    if words[0] == "show":
+        models = [word for name in ("freeze", "loop", "noise") for word in ("--model", name)]
+        run("eval", "--metric", "fvd16@4", *models, "--no-references", "--workers", "0")
+        for path in Path("runs/records").glob("*.json"):
+            path.rename(path.with_name(path.name.split("-")[1] + ".json"))
+    if words[0] == "import":
+        shutil.copy(Path(__file__).parents[1] / "reference" / "stylegan_v" / "tiny_checkpoint.pkl", words[2])
+    if words[:2] == ["plot", "training"]:
+        with Journal(Path("runs/stylegan-v/toy-ride-tiny"), "gan", 0) as journal:
+            journal.write(1, loss=1.0)
+    if words[0] == "sample":
+        untrained(Path("runs/stylegan-v/toy-ride-tiny"))
+    takes_long = words[0] in LONG or words[:2] in DRY
     run(*words, *(["--dry-run"] if takes_long and "--dry-run" not in words else []))
 
 

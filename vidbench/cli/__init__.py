@@ -1,7 +1,9 @@
 """The command line: one small module a verb, imported when the verb is used."""
 
 import os
+import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -12,9 +14,16 @@ from ..registry import unknown
 VERBS = {
     "list": "list_cmd",
     "data": "data_cmd",
+    "train": "train_cmd",
+    "sample": "sample_cmd",
+    "import": "import_cmd",
     "eval": "eval_cmd",
     "plot": "plot_cmd",
+    "show": "show_cmd",
+    "sanity": "sanity_cmd",
     "weights": "weights_cmd",
+    "cache": "cache_cmd",
+    "doctor": "doctor_cmd",
 }
 
 
@@ -85,4 +94,6 @@ def main() -> None:
     """The entry point of the command."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads leave their core to the processes that read,
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # and small matrices are not worth several
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     cli()

@@ -73,6 +73,12 @@ scoring_options = options(
         help="Score this generator; repeatable.  [default: all]",
     ),
     click.option(
+        "--checkpoint",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="Of a trained model: a run's folder or a file.  [default: the newest run, else the one that ships]",
+    ),
+    click.option(
         "--fake",
         "fakes",
         multiple=True,
@@ -164,6 +170,7 @@ def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> A
     return Request(
         metrics=tuple(metrics),
         models=values["models"],
+        checkpoint=values["checkpoint"],
         fake=values["fakes"],
         real=values["real"],
         data=values["data"],

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .common import progress_bars, request_from, say, scoring_options
+from .common import debug_option, progress_bars, request_from, say, scoring_options
 
 out_option = click.option(
     "--out",
@@ -24,6 +24,7 @@ def command() -> None:
     \b
     vidbench plot color-drift --out color-drift.png
     vidbench plot fvd --out fvd.pdf
+    vidbench plot training
     """
 
 
@@ -86,17 +87,54 @@ def fvd(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, **val
     draw(metrics, "fvd", out, as_json, dry_run, values)
 
 
+@command.command("training")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
+@out_option
+@click.option("--dry-run", is_flag=True, help="Say what would be drawn, and stop.")
+@debug_option
+def training(runs: tuple[Path, ...], out: Path, dry_run: bool) -> None:
+    """Learning curves: losses, and the metric that checkpoints are chosen by, over training steps.
+
+    RUN is a run's folder, or one with runs below it; without any, all runs below --out are drawn.
+
+    \b
+    # all runs below runs
+    vidbench plot training
+    # one of them, as a vector figure
+    vidbench plot training runs/stylegan-v/toy-ride-tiny --out curves.pdf
+    """
+    from ..curves import find_runs, training_figure
+    from ..figures import save_figure
+
+    below, figure = places(out, "training")
+    found = [run for folder in runs or (below,) for run in find_runs(folder)]
+    if not dry_run:
+        save_figure(figure, training_figure(found))
+    say(f"Figure: {figure}. Runs: {', '.join(map(str, found))}.")
+
+
+def places(out: Path, name: str) -> tuple[Path, Path]:
+    """The folder of runs and records, and the figure's file, that `--out` means.
+
+    Raises:
+        UserError: a file whose ending is none of a figure.
+    """
+    from ..figures import check_format
+
+    figure = out if out.suffix else out / "records" / f"{name}.png"
+    check_format(figure)
+    return Path("runs") if out.suffix else out, figure
+
+
 def draw(
     metrics: list[str] | tuple[str, ...], name: str, out: Path, as_json: bool, dry_run: bool, values: dict[str, Any]
 ) -> None:
     """Score what is missing, then draw."""
     from ..evaluation import evaluate
-    from ..figures import check_format, color_drift_figure, drift_figure, fvd_figure, save_figure
+    from ..figures import color_drift_figure, drift_figure, fvd_figure, save_figure
     from ..ranks import is_first
 
-    runs = Path("runs") if out.suffix else out
-    figure = out if out.suffix else out / "records" / f"{name}.png"
-    check_format(figure)
+    runs, figure = places(out, name)
     with progress_bars() as track:
         records = evaluate(request_from(metrics, runs, values), track, say, dry_run=dry_run)
     if dry_run or not is_first():

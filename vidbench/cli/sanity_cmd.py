@@ -80,7 +80,7 @@ def command(
     # the same twice, with different clips and corruptions
     vidbench sanity --seeds 2
     # another backbone, on your own videos
-    vidbench sanity --metric fvd16 --backbone i3d --real data
+    vidbench sanity --metric fvd16 --backbone motion3d --real data
     # a quick look
     vidbench sanity --metric color-drift --clips 16
     """

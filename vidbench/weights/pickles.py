@@ -4,7 +4,7 @@ import pickletools
 import re
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 LARGEST_PICKLE = 2**20
 LONGEST_NAME = 500
@@ -30,9 +30,11 @@ class Name:
 
 @dataclass
 class Record:
-    """An object of a scripted class, without the class."""
+    """An object without its class."""
 
     state: Any = None
+    kind: str = ""
+    """The class's name, where it matters."""
 
 
 @dataclass(frozen=True)
@@ -76,53 +78,71 @@ def read_pickle(content: bytes) -> Pickle:
         ValueError: it asks for anything that tensors do not need, is damaged, or is longer than 1 MiB; the message
             completes a sentence about the file.
     """
-    machine, stream = _Machine(), BytesIO(content[:LARGEST_PICKLE])
-    try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            run = getattr(machine, f"do_{opcode.name.lower()}", None)
-            if run is None:
-                raise ValueError(f"its pickle holds the instruction {opcode.name}")
-            run(argument)
-    except (IndexError, KeyError, TypeError, UnicodeError) as error:
-        raise ValueError("its pickle is damaged") from error
-    return Pickle(machine.stack[-1], machine.storages, stream.tell())
+    machine, stream = Machine(), BytesIO(content[:LARGEST_PICKLE])
+    return Pickle(machine.run(stream), machine.storages, stream.tell())
 
 
 @dataclass
-class _Machine:
+class Machine:
     """One method an instruction; a malformed order of them fails with IndexError, KeyError or TypeError."""
 
+    longest: ClassVar[int] = LARGEST_PICKLE
+    """Bytes of instructions."""
+    inert: ClassVar[set[str]] = INERT
+    """What may be named..."""
+    families: ClassVar[re.Pattern[str]] = INERT_FAMILIES
+    """... and patterns of it."""
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
     storages: list[Storage] = field(default_factory=list)
     pairs: int = 0
+    skipped: int = 0
+    """Bytes that are no instructions."""
+
+    def run(self, stream: Any) -> Any:
+        """Follow the instructions of a file up to the end of a pickle, and give what it describes.
+
+        Raises:
+            ValueError: as `read_pickle`.
+        """
+        try:
+            for opcode, argument, place in pickletools.genops(stream):
+                run = getattr(self, f"_do_{opcode.name.lower()}", None)
+                if run is None:
+                    raise ValueError(f"its pickle holds the instruction {opcode.name}")
+                run(argument)
+                if (place or 0) - self.skipped > self.longest:
+                    raise ValueError(f"its pickle has more than {self.longest:,} bytes of instructions")
+        except (IndexError, KeyError, TypeError, UnicodeError) as error:
+            raise ValueError("its pickle is damaged") from error
+        return self.stack[-1]
 
     def _push(self, argument: Any) -> None:
         self.stack.append(argument)
 
-    do_binint = do_binint1 = do_binint2 = do_long1 = do_binfloat = _push
-    do_binunicode = do_short_binunicode = do_binstring = do_short_binstring = _push
+    _do_binint = _do_binint1 = _do_binint2 = _do_long1 = _do_binfloat = _push
+    _do_binunicode = _do_short_binunicode = _do_binstring = _do_short_binstring = _push
 
     def _skip(self, argument: Any) -> None:
         pass
 
-    do_proto = do_frame = _skip
+    _do_proto = _do_frame = _skip
 
-    def do_stop(self, argument: None) -> None:
+    def _do_stop(self, argument: None) -> None:
         if len(self.stack) != 1:
             raise IndexError
 
-    def do_none(self, argument: None) -> None:
+    def _do_none(self, argument: None) -> None:
         self._push(None)
 
-    def do_newtrue(self, argument: None) -> None:
+    def _do_newtrue(self, argument: None) -> None:
         self._push(True)
 
-    def do_newfalse(self, argument: None) -> None:
+    def _do_newfalse(self, argument: None) -> None:
         self._push(False)
 
-    def do_mark(self, argument: None) -> None:
+    def _do_mark(self, argument: None) -> None:
         self.marks.append(len(self.stack))
 
     def _above_mark(self) -> list[Any]:
@@ -130,82 +150,87 @@ class _Machine:
         values, self.stack[mark:] = self.stack[mark:], []
         return values
 
-    def do_empty_tuple(self, argument: None) -> None:
+    def _do_empty_tuple(self, argument: None) -> None:
         self._push(())
 
-    def do_tuple(self, argument: None) -> None:
+    def _do_tuple(self, argument: None) -> None:
         self._push(tuple(self._above_mark()))
 
-    def do_tuple1(self, argument: None) -> None:
+    def _do_tuple1(self, argument: None) -> None:
         self._push((self.stack.pop(),))
 
-    def do_tuple2(self, argument: None) -> None:
+    def _do_tuple2(self, argument: None) -> None:
         second, first = self.stack.pop(), self.stack.pop()
         self._push((first, second))
 
-    def do_tuple3(self, argument: None) -> None:
+    def _do_tuple3(self, argument: None) -> None:
         third, second, first = self.stack.pop(), self.stack.pop(), self.stack.pop()
         self._push((first, second, third))
 
-    def do_empty_list(self, argument: None) -> None:
+    def _do_empty_list(self, argument: None) -> None:
         self._push([])
 
-    def do_append(self, argument: None) -> None:
+    def _do_append(self, argument: None) -> None:
         value = self.stack.pop()
-        _of(list, self.stack[-1]).append(value)
+        expect(list, self.stack[-1]).append(value)
 
-    def do_appends(self, argument: None) -> None:
+    def _do_appends(self, argument: None) -> None:
         values = self._above_mark()
-        _of(list, self.stack[-1]).extend(values)
+        expect(list, self.stack[-1]).extend(values)
 
-    def do_empty_dict(self, argument: None) -> None:
+    def _do_empty_dict(self, argument: None) -> None:
         self._push({})
 
-    def do_setitem(self, argument: None) -> None:
+    def _do_setitem(self, argument: None) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        _of(dict, self.stack[-1])[_key(key)] = value
+        self._put(expect(dict, self.stack[-1]), key, value)
 
-    def do_setitems(self, argument: None) -> None:
+    def _do_setitems(self, argument: None) -> None:
         values = self._above_mark()
-        target = _of(dict, self.stack[-1])
+        target = expect(dict, self.stack[-1])
+        if len(values) % 2:
+            raise IndexError
         for key, value in zip(values[::2], values[1::2], strict=True):
-            target[_key(key)] = value
+            self._put(target, key, value)
+
+    def _put(self, target: dict[Any, Any], key: Any, value: Any) -> None:
+        target[_key(key)] = value
 
     def _remember(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
 
-    do_binput = do_long_binput = _remember
+    _do_binput = _do_long_binput = _remember
 
-    def do_memoize(self, argument: None) -> None:
+    def _do_memoize(self, argument: None) -> None:
         self.memo[len(self.memo)] = self.stack[-1]
 
     def _recall(self, index: int) -> None:
         self._push(self.memo[index])
 
-    do_binget = do_long_binget = _recall
+    _do_binget = _do_long_binget = _recall
 
-    def do_global(self, argument: str) -> None:
+    def _do_global(self, argument: str) -> None:
         self._name(".".join(argument.split(" ", 1)))
 
-    def do_stack_global(self, argument: None) -> None:
-        name, module = _of(str, self.stack.pop()), _of(str, self.stack.pop())
+    def _do_stack_global(self, argument: None) -> None:
+        name, module = expect(str, self.stack.pop()), expect(str, self.stack.pop())
         self._name(f"{module[:LONGEST_NAME]}.{name[:LONGEST_NAME]}")
 
     def _name(self, text: str) -> None:
-        if len(text) > LONGEST_NAME or (text not in INERT and not INERT_FAMILIES.fullmatch(text)):
+        if len(text) > LONGEST_NAME or (text not in self.inert and not self.families.fullmatch(text)):
             raise ValueError(f"its pickle asks for {text[:80]!r}, which no tensor needs")
         self._push(Name(text))
 
-    def do_binpersid(self, argument: None) -> None:
+    def _do_binpersid(self, argument: None) -> None:
         tag, kind, key, _, count, *view = self.stack.pop()
         if tag != "storage" or any(view) or not _natural([count]):
             raise TypeError
-        storage = Storage(_of(Name, kind).text.removeprefix("torch."), _of(str, key)[:LONGEST_NAME], count)
+        storage = Storage(expect(Name, kind).text.removeprefix("torch."), expect(str, key)[:LONGEST_NAME], count)
         self.storages.append(storage)
         self._push(storage)
 
-    def do_reduce(self, argument: None) -> None:
-        arguments, name = _of(tuple, self.stack.pop()), _of(Name, self.stack.pop()).text
+    def _do_reduce(self, argument: None) -> None:
+        arguments, name = expect(tuple, self.stack.pop()), expect(Name, self.stack.pop()).text
         if name == "collections.OrderedDict":
             self._push(self._dictionary(*arguments))
         elif name.startswith("torch._utils._rebuild_tensor"):
@@ -222,21 +247,26 @@ class _Machine:
             raise ValueError("its pickle asks for too much")
         return {_key(key): value for key, value in pairs}
 
-    def do_newobj(self, argument: None) -> None:
+    def _do_newobj(self, argument: None) -> None:
         self.stack.pop()
-        if not _of(Name, self.stack.pop()).text.startswith("__torch__."):
+        if not expect(Name, self.stack.pop()).text.startswith("__torch__."):
             raise TypeError
         self._push(Record())
 
-    def do_build(self, argument: None) -> None:
+    def _do_build(self, argument: None) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Record):
             target.state = state
         else:
-            _of(dict, target)
+            expect(dict, target)
 
 
-def _of(kind: type[T], value: Any) -> T:
+def expect(kind: type[T], value: Any) -> T:
+    """The value, if it is of that kind.
+
+    Raises:
+        TypeError: it is not, so that the pickle is damaged.
+    """
     if not isinstance(value, kind):
         raise TypeError
     return value
@@ -255,13 +285,13 @@ def _natural(values: Any) -> bool:
 
 def _view(storage: Any, offset: Any, size: Any, stride: Any) -> View:
     """A tensor that lies within its storage and has no more numbers than it."""
-    size, stride = _of(tuple, size), _of(tuple, stride)
+    size, stride = expect(tuple, size), expect(tuple, stride)
     if len(size) != len(stride) or len(size) > 8 or not _natural((offset, *size, *stride)):
         raise TypeError
     numbers, last = 1, offset
     for length, step in zip(size, stride, strict=True):
         numbers *= length
         last += (length - 1) * step
-    if numbers > _of(Storage, storage).count or (numbers and last >= storage.count):
+    if numbers > expect(Storage, storage).count or (numbers and last >= storage.count):
         raise ValueError(f"a tensor of size {list(size)} does not fit into its storage of {storage.count} numbers")
     return View(storage, offset, size, stride)

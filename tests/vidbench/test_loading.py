@@ -1,0 +1,96 @@
+"""Training samples: every pass visits every video once, whoever reads it and wherever a run goes on."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.videos import render
+from vidbench.errors import UserError
+from vidbench.loading import Samples, batches
+from vidbench.sources import open_source, source_from_array
+from vidbench.stage import Step
+
+
+class Reading:
+    """As much of a stage as reading needs: a sample is the video's number, and a draw."""
+
+    name, frames = "gan", 3
+
+    @staticmethod
+    def reader(source, video, chance):
+        return {"video": torch.tensor(int(source.read(video, 0, 1).max())), "draw": torch.rand((), generator=chance)}
+
+
+def samples(count=7, batch=3, index=0, rank=0, world=1, seed=0, frames=4):
+    videos = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None, None], (count, frames, 8, 8, 3))
+    return Samples(source_from_array("numbers", videos.copy()), Reading, Step(seed, "gan", index, batch, rank, world))
+
+
+def numbers(of, until, workers=0):
+    """The videos and draws of the batches up to step `until`."""
+    return [(batch["video"].tolist(), batch["draw"].tolist()) for batch in batches(of, until, workers)]
+
+
+@given(st.integers(1, 9), st.integers(1, 5), st.integers(0, 5), st.integers(0, 3))
+def test_each_pass_visits_every_video_once(count, batch, seed, visit):
+    made = samples(count, batch, seed=seed)
+    places = [divmod(position, batch) for position in range(visit * count, (visit + 1) * count)]
+    assert Counter(made.video(*place).name for place in places) == Counter(video.name for video in made.videos)
+
+
+def test_passes_seeds_and_stages_have_orders_of_their_own():
+    def order(made, visit):
+        return tuple(made.video(position, 0).name for position in range(20 * visit, 20 * (visit + 1)))
+
+    made, other = samples(20, 1), samples(20, 1, seed=1)
+    renamed = samples(20, 1)
+    renamed.step = replace(renamed.step, stage="image")
+    assert len({order(made, 0), order(made, 1), order(other, 0), order(renamed, 0)}) == 4
+    assert order(made, 0) == order(samples(20, 1), 0)
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 4))
+def test_the_shares_of_processes_are_the_batch(world, per_process, index):
+    batch = world * per_process
+    [(whole, draws)] = numbers(samples(7, batch, index), index + 1)
+    for rank in range(world):
+        [(videos, own)] = numbers(samples(7, batch, index, rank, world), index + 1)
+        assert (videos, own) == (whole[rank::world], draws[rank::world])
+
+
+@given(st.integers(0, 8))
+def test_a_resumed_run_reads_what_an_uninterrupted_one_would(start):
+    assert numbers(samples(), 8)[start:] == numbers(samples(index=start), 8)
+
+
+def test_reading_ahead_in_other_processes_changes_nothing():
+    assert numbers(samples(), 6, workers=2) == numbers(samples(), 6)
+
+
+def test_a_video_has_another_draw_at_every_visit():
+    draws = [draw for _, row in numbers(samples(), 20) for draw in row]
+    assert len(set(draws)) == len(draws)
+
+
+def test_videos_that_are_too_short_are_left_out_and_none_is_an_error(tmp_path):
+    for name, frames in {"long": 5, "short": 2}.items():
+        render(tmp_path / f"{name}.mp4", frames)
+    made = Samples(open_source(tmp_path), Reading, Step(0, "gan", 0, 2))
+    assert [video.name for video in made.videos] == ["long.mp4"]
+    with pytest.raises(UserError, match=r"No video in numbers has the 3 frames that gan is trained on"):
+        samples(frames=2)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_video_that_cannot_be_read_is_named(tmp_path, workers):
+    path = render(tmp_path / "torn.mp4", 8)
+    source = open_source(tmp_path)
+    source.index()
+    path.write_bytes(b"\0" * path.stat().st_size)
+    with pytest.raises(UserError, match=r"torn.mp4 cannot be read \(.*\). Repair or remove it.$"):
+        numbers(Samples(source, Reading, Step(0, "gan", 0, 2)), 1, workers)

@@ -1,0 +1,55 @@
+"""`vidbench import`."""
+
+from pathlib import Path
+
+import click
+
+from .common import debug_option, json_option, say
+
+
+@click.command("import")
+@click.argument("model")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    metavar="DIR",
+    help="The run goes to DIR/<model>/imported-<file>.",
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="F",
+    help="Frames a second of its videos.  [default: the file's, else 25]",
+)
+@json_option
+@click.option("--dry-run", is_flag=True, help="Read and check, say what was found, and write nothing.")
+@debug_option
+def command(model: str, files: tuple[Path, ...], out: Path, fps: float | None, as_json: bool, dry_run: bool) -> None:
+    """Turn networks that a system's authors published into a run.
+
+    Every tensor's name and shape is checked. Nothing that a file carries is run: a file that asks for anything but
+    networks is refused.
+
+    \b
+    # StyleGAN-V, as its authors' training writes it
+    vidbench import stylegan-v network-snapshot-025000.pkl --fps 30
+    # what is in it
+    vidbench import stylegan-v network-snapshot-025000.pkl --dry-run
+    """
+    import json
+
+    from ..importing import open_import
+
+    found = open_import(model, files, out, fps)
+    if as_json:
+        click.echo(json.dumps({"folder": str(found.folder), **found.describe()}, indent=1))
+    for line in found.networks():
+        say(line)
+    if dry_run:
+        say(f"It would go to {found.folder}.")
+        return
+    found.save()
+    say(f"Sample it: vidbench sample --model {model} --checkpoint {found.folder}")

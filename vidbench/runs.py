@@ -1,0 +1,261 @@
+"""Runs: what is trained, on what, and where it goes; from what a user asks for to networks at their beginning."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from . import config
+from .checkpoints import About, load_checkpoint, read_about
+from .draws import draw_seed
+from .errors import UserError
+from .evaluator import check_device
+from .files import atomic_write, check_writable
+from .ranks import is_first
+from .record import difference_of
+from .registry import MODELS, unknown
+from .sides import commonest, open_real
+from .sources import Source
+from .stage import Origin, Stage, State, System
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, on what, and where it goes."""
+
+    model: str
+    """Registered name of the system."""
+    system: type[System]
+    """Its class."""
+    config: Any
+    """Its configuration."""
+    tier: str
+    """The configuration's name."""
+    source: Source
+    """Training videos, of the configuration's size."""
+    backbone: str
+    """What turns clips into features when checkpoints are compared."""
+    folder: Path
+    """`<out>/<model>/<data>-<tier>`."""
+    seed: int = 0
+    device: str = "cpu"
+    workers: int = 1
+
+    def last(self, stage: str) -> Path:
+        """Where training goes on from."""
+        return self.folder / stage / "last.safetensors"
+
+    def best(self, stage: str) -> Path:
+        """The best networks so far."""
+        return self.folder / stage / "best.safetensors"
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that decides the weights; a folder holds one of these."""
+        return {
+            "model": self.model,
+            "data": {"name": self.source.name, "split": self.source.split, "fingerprint": self.source.fingerprint},
+            "seed": self.seed,
+            "config": self.config.model_dump(mode="json"),
+        }
+
+
+def tiers(model: str) -> list[str]:
+    """Names of a system's configurations that ship."""
+    return config.names(f"models/{folder_of(model)}")
+
+
+def folder_of(name: str) -> str:
+    """The folder of a system: hyphens in commands are underscores in folders."""
+    return name.replace("-", "_")
+
+
+def load_system(model: str) -> type[System]:
+    """The class of a system that can be trained.
+
+    Raises:
+        UserError: an unknown name, or a generator that is not trained.
+    """
+    system: type[System] = MODELS.load(model)
+    if not hasattr(system, "stages"):
+        trained = [name for name in MODELS.names() if hasattr(MODELS.load(name), "stages")]
+        raise UserError(f"{model} is not trained. These are: {', '.join(trained)}.")
+    return system
+
+
+def load_settings(system: type[System], model: str, tier: str, path: Path | None, changes: tuple[str, ...]) -> Any:
+    """A system's configuration: a shipped tier or a user's file, with some values changed (`stages.gan.batch=8`).
+
+    Raises:
+        UserError: an unknown tier, key or value.
+    """
+    if path is not None:
+        settings = config.load(system.config_type, path)
+    elif tier in tiers(model):
+        settings = config.shipped(system.config_type, f"models/{folder_of(model)}", tier)
+    else:
+        raise unknown(f"tier of {model}", tier, tiers(model))
+    return config.change(settings, changes) if changes else settings
+
+
+def open_run(
+    *,
+    model: str,
+    stages: tuple[str, ...],
+    data: str,
+    real: str | None,
+    split: str | None,
+    backbone: str | None,
+    tier: str,
+    config_path: Path | None,
+    changes: tuple[str, ...],
+    out: Path,
+    seed: int,
+    device: str,
+    workers: int,
+    steps: int | None,
+) -> tuple[Run, list[str]]:
+    """A run, and the stages of it that are to be trained.
+
+    Raises:
+        UserError: an unknown name, or videos or a device that are not there.
+    """
+    check_device(device)
+    system = load_system(model)
+    settings = load_settings(system, model, tier, config_path, changes)
+    for stage in stages:
+        if stage not in system.stages:
+            raise unknown(f"stage of {model}", stage, system.stages)
+    size = system.size_of(settings)
+    source, card = open_real(real or data, split, size)
+    tier = "+".join([config_path.stem if config_path else tier, *changes])
+    name = card.name if card else Path(real or data).stem
+    folder = out / model / "".join(char if char.isalnum() or char in "-_.+=" else "_" for char in f"{name}-{tier}")
+    run = Run(
+        model=model,
+        system=system,
+        config=settings,
+        tier=tier,
+        source=source.resized(size),
+        backbone=backbone or (card.backbone if card else "i3d"),
+        folder=folder,
+        seed=seed,
+        device=device,
+        workers=workers,
+    )
+    return run, [stage for stage in system.stages if not stages or stage in stages]
+
+
+def claim(run: Run) -> None:
+    """Write down what the folder is for, or find that out.
+
+    Raises:
+        UserError: it holds another run, with every difference.
+    """
+    check_writable(run.folder)
+    path = run.folder / "config.yaml"
+    ours, found = run.describe(), list[str]()
+    if path.exists():
+        try:
+            theirs = yaml.safe_load(path.read_text())
+            found = difference_of(flat(theirs), flat(ours))
+        except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+            raise UserError(f"{path} is no configuration. Remove it, or train with another --out.") from error
+        if found and any(run.folder.glob("*/*.safetensors")):  # what came to nothing claims nothing
+            raise UserError(
+                f"{run.folder} holds another run: {'; '.join(found)}. Train with another --out, or remove that folder."
+            )
+    if is_first() and (found or not path.exists()):
+        atomic_write(path, yaml.safe_dump(ours, sort_keys=False))
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def stage_config(run: Run, name: str) -> Any:
+    """The configuration of one stage."""
+    return getattr(run.config.stages, name)
+
+
+def last_step(run: Run, name: str, steps: int | None) -> int:
+    """Where a stage ends: with its configuration, which schedules follow, or earlier."""
+    own: int = stage_config(run, name).steps
+    return min(steps or own, own)
+
+
+def build_stage(run: Run, name: str) -> Stage:
+    """A stage at its very beginning: the same seed gives the same networks.
+
+    Raises:
+        UserError: a stage that it builds upon is not trained.
+    """
+    before: dict[str, State] = {}
+    for other in run.system.stages:
+        if other == name:
+            break
+        if run.last(other).exists():
+            before[other] = load_checkpoint(run.last(other)).state
+    torch.manual_seed(draw_seed(run.seed, f"{name}/networks"))
+    origin = Origin(commonest(run.source, "size"), commonest(run.source, "fps") or 25.0)
+    try:
+        return run.system.stages[name](run.config, origin, run.device, before)
+    except ValueError as error:
+        raise UserError(f"The stage {name} cannot begin: {error}.") from error
+
+
+def describe_run(run: Run, stages: list[str], steps: int | None) -> Iterator[str]:
+    """Lines for the user before anything long begins: data, networks, where it goes, and where it goes on."""
+    height, width = run.source.size
+    yield (
+        f"{run.model} {run.tier} on {run.source.name}{f' ({run.source.split})' if run.source.split else ''}:"
+        f" {len(run.source.videos):,} videos at {height}x{width}, seed {run.seed}, to {run.folder}"
+    )
+    for name in stages:
+        config, last = stage_config(run, name), run.last(name)
+        begun = f", from step {read_about(last).step:,}" if last.exists() else ""
+        asked = f"  {name}: {last_step(run, name, steps):,} steps of {config.batch} samples{begun}"
+        if any(not run.last(before).exists() for before in stages[: stages.index(name)]):
+            yield f"{asked}, after the stages before it"
+            continue
+        stage = build_stage(run, name)
+        counts = {key: parameters(network) for key, network in stage.networks.items()}
+        networks = ", ".join(f"{key} {count / 1e6:.2f} M" for key, count in counts.items() if count)
+        tensors = [tensor for part in stage.state().values() for tensor in part.values()]
+        trained = [
+            p for optimizer in stage.optimizers.values() for group in optimizer.param_groups for p in group["params"]
+        ]
+        size = sum(tensor.nbytes for tensor in [*tensors, *trained, *trained])
+        yield (
+            f"{asked}; parameters: {networks}; {size / 1e6:.0f} MB a checkpoint; scored by"
+            f" {config.metric}[{run.backbone}] every {config.evaluate_every:,} steps"
+        )
+
+
+def parameters(network: Any) -> int:
+    """How many numbers of a network are trained."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def about(run: Run, stage: Stage, step: int, **values: Any) -> About:
+    """What a checkpoint says of itself."""
+    return About(
+        model=run.model,
+        stage=stage.name,
+        step=step,
+        config=run.config.model_dump(mode="json"),
+        tier=run.tier,
+        data=run.source.name,
+        data_fingerprint=run.source.fingerprint,
+        split=run.source.split,
+        size=commonest(run.source, "size"),
+        fps=commonest(run.source, "fps") or 25.0,
+        seed=run.seed,
+        **values,
+    )

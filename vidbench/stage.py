@@ -1,0 +1,260 @@
+"""The interface of everything that trains: a system is trained in named stages, one after the other."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, distributed, nn
+from torch.optim import Optimizer
+
+from .config import Config as Config
+from .draws import draw
+from .generator import Generator, VideoSource
+
+State = dict[str, dict[str, Tensor]]
+"""The tensors of a stage's networks, by network and name."""
+
+
+class StageConfig(Config):
+    """What the configuration of every stage has."""
+
+    steps: int = Field(ge=1)
+    """Training steps; schedules follow it."""
+    batch: int = Field(ge=1)
+    """Samples of a step, over all processes."""
+    checkpoint_every: int = Field(ge=1)
+    """Steps between checkpoints."""
+    evaluate_every: int = Field(ge=1)
+    """Steps between sample grids and evaluations."""
+    metric: str
+    """What the best checkpoint is chosen by, such as `fvd16@256`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands. All randomness of a step is a function of (seed, stage, step, sample), so that neither
+    interruptions nor the number of processes change it: sample i of the batch is on rank i mod world.
+    """
+
+    seed: int
+    stage: str
+    index: int
+    """Steps done before this one."""
+    batch: int
+    """Samples over all processes."""
+    rank: int = 0
+    world: int = 1
+    device: str = "cpu"
+
+    @property
+    def samples(self) -> range:
+        """Indices, within the whole batch, of this process's samples."""
+        return range(self.rank, self.batch, self.world)
+
+    def chance(self, name: str, sample: int) -> torch.Generator:
+        """The source of one sample's random numbers of one name."""
+        return draw(self.seed, f"{self.stage}/{name}/{self.index}", sample)
+
+    def normal(self, name: str, *shape: int) -> Tensor:
+        """Standard normal numbers for each of this process's samples, `[n, *shape]`, float32."""
+        rows = [torch.randn(shape, generator=self.chance(name, sample)) for sample in self.samples]
+        return torch.stack(rows).to(self.device)
+
+    def uniform(self, name: str, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1) for each of this process's samples, `[n, *shape]`, float64, on the CPU."""
+        rows = [torch.rand(shape, generator=self.chance(name, i), dtype=torch.float64) for i in self.samples]
+        return torch.stack(rows)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over all processes, for running statistics."""
+        if self.world == 1:
+            return value
+        total = value.detach().clone()
+        distributed.all_reduce(total)
+        return total / self.world
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace gradients by their means over all processes."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.world == 1 or not gradients:
+            return
+        sizes = [gradient.numel() for gradient in gradients]
+        mean = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(gradients, torch.split(mean, sizes), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a stage is trained on."""
+
+    size: tuple[int, int]
+    """Height and width of the videos."""
+    fps: float
+    """Frames a second at which generated videos should be played."""
+
+
+class Stage(ABC):
+    """One stage of a system: networks, their optimisers, and what a training step does.
+
+    Attributes:
+        networks: everything that a checkpoint keeps, by name; moving averages and running statistics too.
+        optimizers: the optimisers, by name.
+        frames: how long a video must be to be trained on.
+        group: samples that belong together, as for minibatch statistics: each process has a multiple of so many.
+        reader: makes a training sample of one video: a function of the source, the video and random numbers to a dict
+            of tensors. It runs in the processes that read.
+    """
+
+    name: ClassVar[str]
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+    frames: int
+    group: int = 1
+    reader: Callable[[VideoSource, Any, torch.Generator], dict[str, Tensor]]
+
+    @abstractmethod
+    def update(self, batch: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
+        """One training step.
+
+        Args:
+            batch: the samples of this process, stacked, `[n, ...]` each.
+            step: where training stands, and the source of randomness.
+
+        Returns:
+            Scalars for the log.
+        """
+
+    @abstractmethod
+    def preview(self) -> Generator:
+        """What can be sampled with the networks as they are; shares their memory."""
+
+    def state(self) -> State:
+        """The tensors of all networks."""
+        return {name: network.state_dict() for name, network in self.networks.items()}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network in a file of its authors, as plain data."""
+
+    tensors: dict[str, Tensor]
+    """By the names of its state dict."""
+    arguments: dict[str, Any]
+    """Of its constructor: plain values by name; those given without one by position, "0", "1"."""
+    attributes: dict[str, Any]
+    """Its own attributes; of the modules in it, numbers and texts alone, by dotted name."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A file of a system's authors."""
+
+    networks: dict[str, Network]
+    """By their names in it; a file that is one network holds the averaged one, `G_ema`."""
+    stats: dict[str, Any]
+    """How far training was, where that is recorded."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a system makes of its authors' files."""
+
+    config: Config
+    """Of the system's `config_type`."""
+    states: dict[str, State]
+    """The networks of each stage."""
+    steps: int = 0
+    """Training steps done; 0 where it is not recorded."""
+    fps: float | None = None
+    """Frames a second, where it is recorded."""
+
+
+class System(Generator):
+    """A generator that is trained in stages.
+
+    A system is made from its configuration and the states of its stages. `config` has the fields `model`, shared by all
+    stages, and `stages`, one field a stage.
+    """
+
+    config_type: ClassVar[type[Config]]
+    """Its configuration, as in `configs/models/<name>/<tier>.yaml`."""
+    stages: ClassVar[Mapping[str, Callable[..., Stage]]]
+    """Its stages in order: functions of (configuration, origin, device, states of the stages before)."""
+    needed: ClassVar[tuple[str, ...]]
+    """The stages that sampling needs."""
+    continuous: ClassVar[bool] = False
+    """Whether frames can be asked for at any times (option `fps`)."""
+    fingerprint: str | None = None
+    """Identity of weights and options."""
+    checkpoint_hash: str | None = None
+    """SHA-256 of the weights."""
+
+    @classmethod
+    @abstractmethod
+    def size_of(cls, config: Any) -> tuple[int, int]:
+        """Height and width of the videos that a configuration is for."""
+
+    @classmethod
+    @abstractmethod
+    def from_states(
+        cls, config: Any, states: Mapping[str, State], fps: float, device: str = "cpu", /, **options: Any
+    ) -> "System":
+        """The generator of trained stages.
+
+        Args:
+            config: of `config_type`.
+            states: of all stages that sampling needs, by name.
+            fps: frames a second of what it was trained on.
+            device: where it runs.
+            options: of sampling, such as truncation; `fps` among them is that of a continuous system's videos.
+
+        Raises:
+            ValueError: a stage is missing, or does not fit the configuration.
+        """
+
+    @classmethod
+    def from_official(cls, snapshots: Sequence[Snapshot]) -> Imported:
+        """The system in its authors' own files: for `vidbench import`, where a system has it.
+
+        Every name and shape is checked against the networks of the configuration that is found.
+
+        Args:
+            snapshots: the files, in the order given.
+
+        Raises:
+            ValueError: they are not of this system, or not as expected; the message completes a sentence about them.
+        """
+        raise ValueError("vidbench reads no files of this system's authors")
+
+
+def load_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load a network's tensors, all of them and nothing else; half precision becomes the network's own.
+
+    Raises:
+        ValueError: names or shapes differ, with the first few.
+    """
+    require_fit(network, tensors)
+    network.load_state_dict(dict(tensors))
+
+
+def require_fit(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Compare tensors with a network, which may be on the device `meta`.
+
+    Raises:
+        ValueError: names or shapes differ, with the first few.
+    """
+    own = network.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in tensors]
+    wrong += [f"{name} is unknown" for name in tensors if name not in own]
+    wrong += [
+        f"{name} has shape {list(tensors[name].shape)} instead of {list(own[name].shape)}"
+        for name in own
+        if name in tensors and tensors[name].shape != own[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(f"the tensors do not fit the network: {'; '.join(wrong[:5])}{more}")

@@ -1,0 +1,120 @@
+"""Trained systems: where their checkpoints lie, and generators made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from . import config
+from .checkpoints import Checkpoint, file_hash, load_checkpoint, read_about
+from .errors import UserError
+from .evaluator import check_device
+from .registry import MODELS
+from .stage import System
+
+LAST = ("best.safetensors", "last.safetensors")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Checkpoints of one system, enough to sample."""
+
+    model: str
+    """Its registered name."""
+    paths: tuple[Path, ...]
+    """A checkpoint a stage."""
+
+    def generator(self, device: str = "cpu", **options: Any) -> System:
+        """The generator, with its `fingerprint` and `checkpoint_hash`.
+
+        Args:
+            device: where it runs.
+            options: of sampling, as the system takes them.
+
+        Raises:
+            UserError: a checkpoint is damaged, of another system, or one is missing; or there is no such device.
+        """
+        check_device(device)
+        system: type[System] = MODELS.load(self.model)
+        checkpoints = [load_checkpoint(path) for path in self.paths]
+        require_system(self.model, checkpoints)
+        about = checkpoints[-1].about
+        origin = str(checkpoints[-1].path)
+        settings = config.build(system.config_type, about.config, origin)
+        states = {checkpoint.about.stage: checkpoint.state for checkpoint in checkpoints}
+        try:
+            generator = system.from_states(settings, states, about.fps, device, **options)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{origin}: {error}.") from error
+        generator.checkpoint_hash = file_hash(self.paths)
+        generator.fingerprint = f"{self.model}/{generator.checkpoint_hash}/{sorted(options.items())}"
+        return generator
+
+
+def require_system(model: str, checkpoints: Sequence[Checkpoint]) -> None:
+    """Refuse checkpoints of other systems.
+
+    Raises:
+        UserError: there is one.
+    """
+    for checkpoint in checkpoints:
+        if checkpoint.about.model != model:
+            raise UserError(f"{checkpoint.path} is a checkpoint of {checkpoint.about.model}, not of {model}.")
+
+
+def open_trained(path: Path, model: str | None = None) -> Trained:
+    """The system in a run's folder, or one stage's file.
+
+    Args:
+        path: a folder with a checkpoint a stage (`<stage>/best.safetensors`, else `last.safetensors`), or a file.
+        model: its registered name; default as the checkpoint says.
+
+    Raises:
+        UserError: there is no checkpoint.
+    """
+    if path.is_dir():
+        paths = tuple(sorted(file for folder in path.iterdir() if (file := newest(path, folder.name))))
+        if not paths:
+            raise UserError(f"{path} holds no checkpoint. Name a run's folder, such as runs/stylegan-v/toy-ride-tiny.")
+    else:
+        paths = (path,)
+    return Trained(model or read_about(paths[0]).model, paths)
+
+
+def choose_trained(model: str, checkpoint: Path | None, data: str, out: Path) -> Trained | None:
+    """The checkpoint named, else the newest run of a system on a data set below `out`, else the one that ships.
+
+    Returns:
+        None where there is none of these.
+
+    Raises:
+        UserError: there is nothing at the path named.
+    """
+    if checkpoint is not None:
+        return open_trained(checkpoint, model)
+    for shelf in (out / model, Path(str(files("vidbench"))) / "results" / "toy" / model):
+        runs = [run for run in shelf.glob(f"{data}-*") if all(newest(run, name) for name in MODELS.load(model).needed)]
+        for run in sorted(runs, key=age):
+            trained = open_trained(run, model)
+            if read_about(trained.paths[0]).data == data:
+                return trained
+    return None
+
+
+def age(run: Path) -> tuple[float, str]:
+    """Orders runs by when their weights were last written, the newest first."""
+    return -max(path.stat().st_mtime for path in run.glob("*/*.safetensors")), run.name
+
+
+def newest(run: Path, stage: str) -> Path | None:
+    """A stage's best checkpoint, else its last."""
+    return next((run / stage / name for name in LAST if (run / stage / name).exists()), None)
+
+
+def no_weights(model: str, data: str) -> UserError:
+    """The error for a system without a checkpoint."""
+    return UserError(
+        f"There is no checkpoint of {model} for {data}. Train one: vidbench train --model {model} --data {data}; or"
+        f" name one with --checkpoint."
+    )

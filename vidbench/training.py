@@ -1,0 +1,213 @@
+"""Training of any system: stage after stage, resumed wherever it stopped, on one process or several."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+
+from .checkpoints import load_checkpoint, read_about, restore, save_checkpoint
+from .clips import quantise
+from .draws import draw_seed
+from .errors import UserError
+from .evaluator import Evaluator
+from .generator import Generator
+from .journal import Journal
+from .loading import Samples, batches
+from .ranks import exchange, is_first, rank, world
+from .runs import Run, about, build_stage, claim, last_step, stage_config
+from .sheets import contact_sheet
+from .sides import Track, index_all
+from .stage import Stage, Step
+from .writing import write_mp4
+
+LOG_EVERY = 10  # steps
+GRID = 4  # videos on a side of the sample grid
+GRID_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class Talk:
+    """What a training tells its user."""
+
+    track: Track
+    """Shows progress."""
+    say: Callable[[str], None]
+    """Takes remarks, a line each."""
+    status: Callable[[str], None]
+    """Takes the state of the losses, to stand beside the progress."""
+
+
+def train(run: Run, stages: list[str], steps: int | None, talk: Talk) -> None:
+    """Train stages of a run, each from where it stopped.
+
+    Args:
+        run: what is trained.
+        stages: names, in the system's order.
+        steps: stop each stage after so many steps; default its configuration's.
+        talk: tells the user.
+
+    Raises:
+        UserError: the folder holds another run, an earlier stage is not trained, or a video cannot be read.
+    """
+    claim(run)
+    bad = index_all(run.source, run.workers, talk.track)
+    if bad:
+        first, reason = next(iter(bad.items()))
+        raise UserError(
+            f"{run.source.name}: {len(bad)} of {len(run.source.videos)} videos cannot be read, such as {first}"
+            f" ({reason}). Repair or remove them."
+        )
+    for name in stages:
+        if steps is not None and steps > stage_config(run, name).steps:
+            talk.say(
+                f"{name}: --steps only stops earlier than the configuration's {stage_config(run, name).steps:,} steps,"
+                f" which schedules follow. To train longer: --set stages.{name}.steps={steps}"
+            )
+        train_stage(run, name, last_step(run, name, steps), talk)
+
+
+def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
+    """Train one stage up to step `until`."""
+    config, stage, last = stage_config(run, name), build_stage(run, name), run.last(name)
+    start = 0
+    if last.exists():
+        checkpoint = load_checkpoint(last)
+        restore(stage, checkpoint)
+        start = checkpoint.about.step
+        talk.say(f"{name}: goes on at step {start:,} of {until:,} ({last})")
+    if start >= until:
+        talk.say(f"{name}: its {start:,} steps are done")
+        return
+    if config.batch % (world() * stage.group):
+        raise UserError(
+            f"A batch of {config.batch} cannot be shared by {world()} process{'es' * (world() > 1)} in groups of"
+            f" {stage.group}. Take a multiple of {world() * stage.group}: --set stages.{name}.batch=N."
+        )
+    samples = Samples(run.source, stage, Step(run.seed, name, start, config.batch, rank(), world(), run.device))
+    if short := len(run.source.videos) - len(samples.videos):
+        talk.say(f"{name}: {short:,} videos of fewer than {stage.frames} frames are left out")
+    judge = Judge(run, stage, config.metric, talk)
+    if is_first():
+        for left in last.parent.glob(".*.part"):  # by a run that was killed
+            left.unlink()
+    began, fresh = time.monotonic(), dict[str, torch.Tensor]()
+    with Journal(run.folder, name, start) if is_first() else Silence() as journal, stopping() as stop:
+        reading = batches(samples, until, run.workers)
+        for done, batch in enumerate(talk.track(reading, f"{run.model} {name}", until - start), start + 1):
+            fresh |= stage.update(batch, replace(samples.step, index=done - 1))
+            stopped = any(exchange(stop.is_set()))
+            if done % LOG_EVERY == 0 or done == until or stopped:
+                pace = (time.monotonic() - began) / (done - start)
+                logs = numbers(fresh)
+                journal.write(done, samples=done * config.batch, seconds_a_step=pace, **logs)
+                losses = "  ".join(f"{key} {value:.3g}" for key, value in logs.items())
+                talk.status(f"{done * config.batch:,} samples  {pace:.2f} s/step  {losses}")
+                fresh.clear()
+            if done % config.evaluate_every == 0 or done == until:
+                judge.look(stage, done, journal)
+            if done % config.checkpoint_every == 0 or done == until or stopped:
+                if is_first():
+                    save_checkpoint(last, about(run, stage, done), stage.state(), stage.optimizers)
+                exchange(None)
+            if stopped:
+                talk.say(f"{name}: stopped at step {done:,}; the same command goes on from there")
+                raise KeyboardInterrupt
+
+
+def numbers(logs: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Scalars as plain numbers, five digits."""
+    return {name: float(f"{float(value):.5g}") for name, value in logs.items()}
+
+
+class Judge:
+    """Looks at a stage every so often: a sample grid, a score, and the best checkpoint so far."""
+
+    def __init__(self, run: Run, stage: Stage, metric: str, talk: Talk) -> None:
+        self.run, self.talk = run, talk
+        self.evaluator = Evaluator(
+            metric,
+            run.source,
+            backbone=run.backbone,
+            size=stage.preview().size,
+            device=run.device,
+            workers=run.workers,
+            track=talk.track,
+        )
+        self.evaluator.clips(run.source, self.evaluator.resolve(stage.preview()), cycle=True)  # fails before hours pass
+
+    def look(self, stage: Stage, step: int, journal: Any) -> None:
+        """Sample, score, and keep the networks if none were better."""
+        run, generator = self.run, stage.preview()
+        if is_first():
+            write_grid(run.folder / "samples" / f"{stage.name}-{step:07d}", generator, run.seed)
+        record = self.evaluator.score(generator, run.model)
+        if not is_first():
+            return
+        journal.write(step, metric=record.metric, value=record.value, se=record.se)
+        self.talk.say(f"{stage.name}: step {step:,}, {record.metric} {record.value:.4g} ± {record.se or 0:.2g}")
+        best = run.best(stage.name)
+        sign = 1 if record.better == "lower" else -1
+        if best.exists():
+            champion = read_about(best)
+            rivals = champion.step < step and champion.metric == record.metric
+            if rivals and champion.value is not None and not sign * record.value < sign * champion.value:
+                return
+        save_checkpoint(best, about(run, stage, step, metric=record.metric, value=record.value), stage.state())
+
+
+def write_grid(stem: Path, generator: Generator, seed: int) -> None:
+    """Sixteen videos side by side, as mp4, and as a contact sheet of their frames."""
+    seeds = [draw_seed(seed, "grid", index) for index in range(GRID**2)]
+    frames = min(GRID_FRAMES, generator.max_frames or GRID_FRAMES)
+    videos = quantise(generator.sample(seeds, frames))
+    tiled = rearrange(videos, "(a b) c t h w -> c t (a h) (b w)", a=GRID)
+    write_mp4(stem.parent, [(stem.name, tiled)], generator.fps)
+    contact_sheet(stem.with_suffix(".png"), stem.name, {"samples": list(videos)})
+
+
+class Silence:
+    """The journal of processes that do not write."""
+
+    def __enter__(self) -> "Silence":
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        pass
+
+    def write(self, step: int, **values: Any) -> None:
+        """Nothing."""
+
+
+class Flag:
+    """Whether someone asked to stop."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self, *signal_and_frame: object) -> None:
+        """Ask; who asks twice does not want to wait."""
+        if self._set and world() == 1:
+            raise KeyboardInterrupt
+        self._set = True
+
+    def is_set(self) -> bool:
+        """Whether it was asked."""
+        return self._set
+
+
+@contextmanager
+def stopping() -> Iterator[Flag]:
+    """Ctrl-C and SIGTERM ask for an end after the current step, instead of breaking off in the middle of it."""
+    flag = Flag()
+    before = {number: signal.signal(number, flag.set) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
