@@ -20,7 +20,7 @@ PART = r"\.[0-9a-f]{32}\.part"
 """What a run that was killed leaves behind."""
 WEIGHTS = "|".join([*(re.escape(file.name) for file in FILES), *{rf"{file.backbone}\.safetensors" for file in FILES}])
 NAMES = {
-    "features": rf"[0-9]+-[0-9a-f]+\.safetensors|{PART}",
+    "features": rf"[\w-]+-[0-9a-f]{{16}}\.safetensors|{PART}",
     "index": rf"[0-9a-f]{{24}}\.json|{PART}",
     "weights": rf"(?:{WEIGHTS})(?:\.part)?|{PART}",
 }

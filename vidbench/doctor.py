@@ -138,8 +138,8 @@ def cache() -> Finding:
 
 
 def nearest(path: Path) -> Path:
-    """The folder, or the nearest one above it that there is."""
-    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    """The path, or the nearest one above it that there is."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
 def room(folder: Path) -> Finding:

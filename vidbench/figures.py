@@ -50,7 +50,7 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
     if not records:
         raise UserError("There is nothing to draw: no generator could be scored.")
     require_comparable(records)
-    head = next((record for record in records if not record.floor_of), records[0])
+    head = head_of(records)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         assert head.real_curve is not None
@@ -102,7 +102,9 @@ def drift_figure(records: Sequence[Record]) -> Figure:
         axes.set(xlabel="first frame of the window", ylabel="distance of the window to real clips")
         axes.set_yscale("symlog", linthresh=max(record.curve.mean[0] for record in records if record.curve) / 100)
         axes.set_ylim(bottom=0)
-        figure.suptitle(caption(records[0]), x=0.01, ha="left", fontsize=8, color="dimgray")
+        figure.suptitle(caption(head_of(records)), x=0.01, ha="left", fontsize=8, color="dimgray")
+        if any(record.floor_of for record in records):
+            figure.supxlabel(f"† {FLOOR}", x=0.01, ha="left", fontsize=7, color="dimgray")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
     return figure
 
@@ -133,10 +135,15 @@ def fvd_figure(records: Sequence[Record]) -> Figure:
             axes.invert_yaxis()
             axes.margins(y=0.15)
             axes.set_xlabel(f"{panel[0].metric} ({panel[0].better} is better; bars: two standard errors)")
-            axes.set_title(caption(panel[0]), loc="left", fontsize=8, color="dimgray")
+            axes.set_title(caption(head_of(panel)), loc="left", fontsize=8, color="dimgray")
         if any(record.floor_of for record in records):
             figure.supxlabel(f"† {FLOOR}", x=0.01, ha="left", fontsize=7, color="dimgray")
     return figure
+
+
+def head_of(records: Sequence[Record]) -> Record:
+    """The record that says what a figure is against: one that is no floor, where there is such."""
+    return next((record for record in records if not record.floor_of), records[0])
 
 
 def caption(record: Record) -> str:

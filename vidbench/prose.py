@@ -14,7 +14,7 @@ MEASURES = {
     "kernel": "the squared maximum mean discrepancy with kernel (a.b/d + 1)^3 between the features of",
     "prdc": "the {value_of}, in balls that reach to the fifth-nearest neighbour, of the features of",
     "color-similarity": "the mean absolute gap between the curves of colour similarity S(x, t) of",
-    "drift": "the {value_of} of the Fréchet distance of each 16-frame window from all real ones, by the features of",
+    "drift": "the {value_of} of the Fréchet distance of each {window}-frame window from real clips, by the features of",
     "flicker": f"{W1} temporal flicker of",
     "smoothness": f"{W1} weight-free motion smoothness of",
     "repetition": f"{W1} the repetition index of",
@@ -65,6 +65,8 @@ FILTERS = {
 }
 LEVELS = {"round": "rounded to 8 bit", "truncate": "truncated to 8 bit", "none": "not quantised"}
 NORMALISERS = {"n-1": "covariances over N - 1", "n": "covariances over N"}
+ESTIMATES = {"n-1": "the unbiased estimate", "n": "the biased estimate"}
+"""What the same field means to the measure `kernel`."""
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
@@ -102,15 +104,17 @@ def sentence(record: Record) -> str:
         notes.append(f"± standard error, delete-a-group jackknife over videos{groups}")
     if record.extrapolated is not None:
         notes.append(f"{number(record.extrapolated)} extrapolated to infinitely many clips")
+    words = MEASURES.get(protocol.measure, "the {value_of} of")
+    normalisers = ESTIMATES if protocol.measure == "kernel" else NORMALISERS
     parts = [
-        f"{MEASURES.get(protocol.measure, 'the {value_of} of').format(value_of=record.value_of)} {sides(record)}",
+        f"{words.format(value_of=record.value_of, window=protocol.seen)} {sides(record)}",
         f"{frames(record)}, {starts(record)}",
         VISITS[protocol.clips_per_video].format(ORDERS[protocol.order]),
-        f"only videos of {protocol.needed} frames or more",
+        needed(record),
         CROPS[protocol.crop].format(FILTERS[protocol.filter]),
         f"pixels of generators {LEVELS[protocol.quantise]}",
         *backbone(record),
-        *([NORMALISERS[protocol.covariance]] if protocol.covariance in NORMALISERS else []),
+        *([normalisers[protocol.covariance]] if protocol.covariance in normalisers else []),
         f"seed {protocol.seed}",
     ]
     made = f"vidbench {record.versions.get('vidbench', '')}, measure version {record.measure_version}"
@@ -150,6 +154,14 @@ def frames(record: Record) -> str:
     strided = f"frames, every {ordinal(protocol.stride)} of {protocol.span}," if protocol.stride > 1 else ""
     height, width = protocol.size or (0, 0)
     return f"{protocol.frames} {strided or 'consecutive frames'} at {height}×{width} pixels (height × width)"
+
+
+def needed(record: Record) -> str:
+    """Which videos count, and how long real clips are where they are no longer than a window."""
+    protocol = record.protocol
+    if protocol.window is None:
+        return f"only videos of {protocol.needed} frames or more"
+    return f"real clips of {protocol.window} frames, only real videos of {protocol.of_real.needed} frames or more"
 
 
 def ordinal(n: int) -> str:

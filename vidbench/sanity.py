@@ -169,7 +169,8 @@ class Pool:
         spoiling = Spoiling(self.clips, places, corruption, self.seed, self.evaluator)
         features = torch.cat(list(spoilt_features(spoiling, self.evaluator, cut_of(self.protocol))))
         with suppress(UserError):  # a cache that cannot be written is no failure
-            atomic_write(path, save({"features": features.contiguous()}))
+            label = {"label": f"{metric_name(self.evaluator)} sanity check"}
+            atomic_write(path, save({"features": features.contiguous()}, label))
         return features
 
 

@@ -167,15 +167,20 @@ def save_report(report: SanityReport, folder: Path) -> Path:
     return path
 
 
+def has_ratios(trial: TrialReport) -> bool:
+    """Whether v/f means something in every row."""
+    return all(row.ratio is not None for row in trial.rows)
+
+
 def cells(trial: TrialReport, brief: bool = False) -> Iterator[tuple[str, str, list[str], str]]:
-    """For a table: kind, corruption, a cell a level, and which rules the row fails.
+    """For a table: kind, corruption, a cell a level as `cell_of` says, and which rules the row fails.
 
     `brief` leaves z away where there is v/f.
     """
-    judged = {check.row for check in trial.checks}
+    judged, as_ratio = {check.row for check in trial.checks}, has_ratios(trial)
     for row in trial.rows:
         shown = [f"{z:.1f}" if abs(z) < 10 else f"{z:.0f}" for z in row.z]
-        if row.ratio is not None:
+        if as_ratio and row.ratio is not None:
             shown = [number(ratio) + ("" if brief else f" ({z})") for ratio, z in zip(row.ratio, shown, strict=True)]
         failed = trial.failed(row.name)
         verdict = f"fails rule {', '.join(map(str, failed))}" if failed else "holds" if row.name in judged else "-"
@@ -184,7 +189,7 @@ def cells(trial: TrialReport, brief: bool = False) -> Iterator[tuple[str, str, l
 
 def cell_of(trial: TrialReport, brief: bool = False) -> str:
     """What stands in a cell: z alone where v/f would mean nothing."""
-    if any(row.ratio is None for row in trial.rows):
+    if not has_ratios(trial):
         return "z"
     return "v/f" if brief else "v/f (z)"
 

@@ -48,7 +48,8 @@ class Trained:
         except (ValueError, TypeError) as error:
             raise UserError(f"{origin}: {error}.") from error
         generator.checkpoint_hash = file_hash(self.paths)
-        generator.fingerprint = f"{self.model}/{generator.checkpoint_hash}/{sorted(options.items())}"
+        place = "" if device == "cpu" else f"/{device.partition(':')[0]}"
+        generator.fingerprint = f"{self.model}/{generator.checkpoint_hash}/{sorted(options.items())}{place}"
         return generator
 
 

@@ -16,9 +16,10 @@ from .generator import Generator
 from .importing import read_official
 from .networks import build_generator
 
-CHUNK = 16
+CHUNK = 32
 """Frames of a streamed chunk, and frames of a video that are made at once."""
-PIXELS_AT_ONCE = 2**22
+CPU_PIXELS, GPU_PIXELS = 2**16, 2**22
+"""Pixels that are made at once: what stays in a processor's caches, and what fills a GPU."""
 
 
 class StyleGANV(System):
@@ -102,7 +103,7 @@ class StyleGANV(System):
         return read_official(snapshots)
 
     def stream(self, seed: int) -> Iterator[Tensor]:
-        """One video, endless, in chunks of 16 frames; a chunk is made of as many motion tokens as it depends on."""
+        """One video, endless, in chunks of 32 frames; a chunk is made of as many motion tokens as it depends on."""
         w, c = self._style([seed])
         start = 0
         while True:
@@ -113,7 +114,8 @@ class StyleGANV(System):
         """Frames `start : start + num_frames` of one video a seed, `[N, 3, T, H, W]` in [-1, 1]."""
         w, c = self._style(seeds)
         height, width = self.size
-        at_once = max(1, PIXELS_AT_ONCE // (CHUNK * height * width))
+        budget = CPU_PIXELS if w.device.type == "cpu" else GPU_PIXELS
+        at_once = max(1, budget // (min(CHUNK, num_frames) * height * width))
         videos = [
             torch.cat(
                 [
@@ -156,7 +158,7 @@ class StyleGANV(System):
 
 
 def chunks(start: int, count: int) -> Iterator[tuple[int, int]]:
-    """First frames and lengths of the pieces that a window is made of; they begin at multiples of 16."""
+    """First frames and lengths of the pieces that a window is made of; they begin at multiples of 32."""
     stop = start + count
     while start < stop:
         length = min(CHUNK - start % CHUNK, stop - start)

@@ -126,6 +126,13 @@ def test_the_extrapolation_takes_off_what_the_number_of_clips_adds(shift):
     assert np.std(limits, ddof=1) < 2 * np.std(plain, ddof=1)
 
 
+def test_quarters_with_no_more_clips_than_features_do_not_bend_the_line():
+    """36 clips of 16 features: halves have 18, quarters 9; with these the estimate would be about 0.8."""
+    rng, compare = np.random.default_rng(0), Frechet(16).compare
+    limits = [extrapolation(compare, *sides(rng, 36, 0.0)) for _ in range(60)]
+    assert abs(np.mean(limits)) < 4 * np.std(limits, ddof=1) / math.sqrt(len(limits))
+
+
 def test_there_is_no_extrapolation_of_too_few_clips():
     compare = Frechet(16).compare
     rng = np.random.default_rng(1)

@@ -31,6 +31,7 @@ def full(own_cache):
     block(own_cache / "features" / KEY)
     for name in (
         f"features/{KEY}/{PART}",
+        f"features/{KEY}/salt-and-pepper-{'01' * 8}.safetensors",
         f"index/{'cd' * 12}.json",
         "weights/i3d_torchscript.pt",
         "weights/i3d.safetensors",
@@ -54,7 +55,7 @@ def test_everything_is_counted_by_kind_and_metric(full):
         ("weights", "i3d.safetensors"),
     }
     features = found["features", "fvd16@512[toy3d]"]
-    assert len(features.files) == 2
+    assert len(features.files) == 3
     assert features.bytes == sum(path.stat().st_size for path in (full / "features" / KEY).iterdir())
     assert features.written == max(path.stat().st_mtime for path in features.files)
 

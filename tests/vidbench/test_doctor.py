@@ -89,6 +89,14 @@ def test_a_cache_that_cannot_be_written_is_a_warning(monkeypatch):
     assert found.state == "warning" and "VIDBENCH_CACHE" in found.mend
 
 
+@pytest.mark.parametrize("inner", ["", "/cache"])
+def test_a_file_where_the_cache_should_be_is_a_warning(tmp_path, monkeypatch, inner):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VIDBENCH_CACHE", f"{tmp_path}/file{inner}")
+    found = doctor.cache()
+    assert found.state == "warning" and "cannot be written to" in found.found
+
+
 def test_a_cache_that_is_not_made_yet_is_not_made_now(tmp_path, monkeypatch):
     monkeypatch.setenv("VIDBENCH_CACHE", str(tmp_path / "new" / "cache"))
     assert "not made yet" in findings("cache")[0].found

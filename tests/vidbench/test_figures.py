@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vidbench.errors import UserError
-from vidbench.figures import check_format, color_drift_figure, fvd_figure, save_figure
+from vidbench.figures import check_format, color_drift_figure, drift_figure, fvd_figure, save_figure
 
 MEAN = [1.0, 0.8, 0.7, 0.65, 0.6]
 
@@ -108,8 +108,9 @@ def test_a_floor_made_of_one_half_is_marked_and_explained(make_record, make_drif
     for draw, make in (
         (fvd_figure, make_record),
         (color_drift_figure, lambda **values: make_drift("", MEAN, **values)),
+        (drift_figure, lambda **values: make_drift("", MEAN, **values)),
     ):
-        floor = make().model_copy(update={"model": "real", "floor_of": "cd" * 32})
+        floor = make().named("real", "road (other half)").model_copy(update={"floor_of": "cd" * 32})
         wheel = make().model_copy(update={"model": "wheel"})
         figure = draw([floor, wheel])
         names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -117,6 +118,7 @@ def test_a_floor_made_of_one_half_is_marked_and_explained(make_record, make_drif
         assert sum("real †" in name for name in names) == 1
         assert not any("wheel †" in name for name in names)
         assert "one half of the real videos" in figure.get_supxlabel()
+        assert (figure.get_suptitle() or figure.axes[0].get_title(loc="left")).endswith("against road")
         assert draw([wheel]).get_supxlabel() == ""
 
 

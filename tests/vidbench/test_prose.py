@@ -115,6 +115,18 @@ def test_strides_are_spelt_out(make_record):
     assert "16 frames, every 8th of 121, at" in text and "videos of 121 frames or more" in text
 
 
+def test_a_drift_s_sentence_tells_windows_from_videos(make_record):
+    text = sentence(make_record({"measure": "drift", "frames": 256, "window": 32}))
+    assert "each 32-frame window" in text and "256 consecutive frames" in text
+    assert "real clips of 32 frames, only real videos of 32 frames or more" in text
+
+
+def test_a_kernel_distance_has_an_estimate_and_no_covariances(make_record):
+    for covariance, words in (("n-1", "the unbiased estimate"), ("n", "the biased estimate")):
+        text = sentence(make_record({"measure": "kernel", "covariance": covariance}))
+        assert words in text and "covariances" not in text
+
+
 def test_every_field_of_choices_has_words(make_record):
     for values in ({"crop": "none", "filter": "none"}, {"covariance": "none"}, {"clips_per_video": "all"}):
         sentence(make_record(values))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidbench import Evaluator, sanity
+from vidbench import Evaluator, cache, sanity
 from vidbench.errors import UserError
 from vidbench.metrics.corruptions import CORRUPTIONS
 from vidbench.sanity import Pool, check_sanity, preflight
@@ -82,6 +82,7 @@ def test_the_same_seed_gives_the_same_numbers_whatever_the_workers(real, report,
 
 def test_a_second_run_takes_features_from_the_cache(real, few_rows, monkeypatch):
     first = check_sanity(judge(real), [0]).trials
+    assert {item.name for item in cache.items()} == {"fvd16[toy3d]"} and all(item.files for item in cache.items())
     monkeypatch.setattr(sanity, "spoilt_features", lambda *_: pytest.fail("computed again"))
     assert check_sanity(judge(real), [0]).trials == first
     with pytest.raises(pytest.fail.Exception, match="computed again"):
@@ -186,6 +187,15 @@ def test_the_markdown_table_names_rows_and_verdicts(report):
     assert {line.count("|") for line in tables} == {9}
     failed = [line for line in tables if "fails rule" in line]
     assert len(failed) == sum(verdict.startswith("fails") for t in report.trials for *_, verdict in cells(t))
+
+
+def test_one_row_that_has_no_ratio_leaves_z_alone_in_all_cells(report):
+    """Scores that may be negative: what stands in the cells is what the heading says."""
+    trial = report.trials[0]
+    assert all("(" in cell for *_, shown, _ in cells(trial) for cell in shown)
+    mixed = trial.model_copy(update={"rows": [trial.rows[0].model_copy(update={"ratio": None}), *trial.rows[1:]]})
+    assert "Cells are z." in markdown(report.model_copy(update={"trials": [mixed]}))
+    assert not any("(" in cell for *_, shown, _ in cells(mixed) for cell in shown)
 
 
 def test_failures_name_rule_row_and_seed(report):

@@ -78,7 +78,7 @@ def show_command(as_json: bool) -> None:
 
 @command.command("clear")
 @click.argument("what", required=False, type=click.Choice(["features", "index", "weights", "all"]))
-@click.option("--yes", is_flag=True, help="Remove weights, too, which have to be fetched again.")
+@click.option("--yes", is_flag=True, help="Needed to remove weights, which have to be fetched again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and stop.")
 @json_option
 @debug_option

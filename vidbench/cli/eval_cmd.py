@@ -16,7 +16,7 @@ from .common import progress_bars, request_from, say, scoring_options
     default=["fvd16"],
     show_default=True,
     metavar="NAME|FILE.yaml",
-    help="fvd16, fvd128, fvd128-s8, color-drift (fvd16@512 for 512 clips), or a protocol's file; repeatable.",
+    help="A metric of vidbench list (fvd16@512 for 512 clips), or a protocol's file; repeatable.",
 )
 @click.option(
     "--out",

@@ -37,18 +37,18 @@ def test_a_window_is_that_of_one_video_wherever_it_is_cut(start, count, more):
 
 
 @given(st.integers(0, 100), st.integers(1, 100))
-def test_pieces_cover_a_window_and_begin_at_multiples_of_16(start, count):
+def test_pieces_cover_a_window_and_begin_at_multiples_of_32(start, count):
     pieces = list(chunks(start, count))
     assert [t for first, n in pieces for t in range(first, first + n)] == list(range(start, start + count))
-    assert all(first % 16 == 0 for first, _ in pieces[1:])
-    assert max(n for _, n in pieces) <= 16
+    assert all(first % 32 == 0 for first, _ in pieces[1:])
+    assert max(n for _, n in pieces) <= 32
 
 
 def test_many_videos_at_once_are_those_one_by_one(monkeypatch):
     seeds = [7, 1, 2**63 - 1, 7, 0]
     alone = torch.cat([GENERATOR.sample([seed], 5) for seed in seeds])
     close(GENERATOR.sample(seeds, 5), alone)
-    monkeypatch.setattr("vidbench.models.stylegan_v.system.PIXELS_AT_ONCE", 2 * 16 * 16 * 16)
+    monkeypatch.setattr("vidbench.models.stylegan_v.system.CPU_PIXELS", 2 * 5 * 16 * 16)
     close(GENERATOR.sample(seeds, 5), alone)
 
 
@@ -102,7 +102,7 @@ def test_only_motion_is_left_of_full_truncation():
 def test_a_stream_goes_on_and_its_tokens_are_those_of_a_sample():
     stream = GENERATOR.stream(11)
     streamed = torch.cat([next(stream) for _ in range(4)], dim=1)
-    close(streamed[None], GENERATOR.sample([11], 64))
+    close(streamed[None], GENERATOR.sample([11], 128))
 
 
 def test_a_conditional_model_draws_a_label_a_video():
