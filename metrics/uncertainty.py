@@ -77,15 +77,15 @@ def extrapolation(compare: Compare, fake: Sequence[Any], real: Sequence[Any]) ->
 
     The bias of a Fréchet distance falls with one over the number of clips. The distances between the four quarters of
     both sides, between their two halves, and between the wholes are fitted by a line in that (least squares), whose
-    value at 0 is the estimate. It spreads over draws about as the distance itself does.
+    value at 0 is the estimate. It spreads over draws about as the distance itself does. Quarters that have no more
+    clips than features are left out of the fit: their bias falls otherwise.
 
     Args:
         compare: the measure.
         fake: statistics of the groups of the generated side; `real` likewise.
 
     Returns:
-        None where there are fewer than eight groups, or where a half has no more clips than features, for which the
-        bias falls otherwise.
+        None where there are fewer than eight groups, or where a half has no more clips than features.
     """
     fake, real = aligned(fake, real)
     if len(fake) < 8:
@@ -94,6 +94,7 @@ def extrapolation(compare: Compare, fake: Sequence[Any], real: Sequence[Any]) ->
     results = [compare(merged(fake[part]), merged(real[part])) for part in parts]
     if any(result["rank_deficient"] for result in results[:3]):
         return None
-    sizes = [len(fake) / len(fake[part]) for part in parts]
-    line = np.polynomial.Polynomial.fit(sizes, [result["value"] for result in results], 1)
+    fitted = [k for k, result in enumerate(results) if not result["rank_deficient"]]
+    sizes = [len(fake) / len(fake[parts[k]]) for k in fitted]
+    line = np.polynomial.Polynomial.fit(sizes, [results[k]["value"] for k in fitted], 1)
     return float(line(0.0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from heapq import nsmallest
 from itertools import count, islice
 from typing import Any, Protocol
@@ -95,9 +95,7 @@ class StoredClips:
         if len(self.drawn) < (2 if cycle else protocol.clips):
             raise self._too_few()
         origins = [origin_of(clip.video) for clip in self.drawn]
-        ranks = {source: rank for rank, source in enumerate(sorted(set(origins)))}
-        self.groups = [ranks[source] % GROUPS for source in origins]
-        self.origins = len(ranks)
+        self.groups, self.origins = groups_of(origins), len(set(origins))
 
     def _visits(self) -> Iterator[Drawn]:
         """Clips in order, without end where videos are visited again."""
@@ -192,6 +190,12 @@ class StoredClips:
         return len(self.drawn) - len({(clip.video.name, clip.start) for clip in self.drawn})
 
 
+def groups_of(origins: Sequence[tuple[str, str]]) -> list[int]:
+    """The jackknife groups (0 to 19) of clips, dealt out by the rank of what each was cut from."""
+    ranks = {source: rank for rank, source in enumerate(sorted(set(origins)))}
+    return [ranks[source] % GROUPS for source in origins]
+
+
 def origin_of(video: Video) -> tuple[str, str]:
     """What a video was cut from; two videos of one key and different names are two."""
     source = origin(video.key)
@@ -276,9 +280,17 @@ class GeneratedClips:
         reference: Any = self.generator
         return GeneratedClips(self.name, reference.without(bad), self.protocol)
 
+    @cached_property
+    def groups(self) -> list[int]:
+        """Jackknife groups: each clip is its own video, but a reference generator's are of the real one it picked."""
+        if not getattr(self.generator, "is_reference", False):
+            return [index % GROUPS for index in range(len(self))]
+        reference: Any = self.generator
+        return groups_of([origin_of(reference.pick(self._seed(index))[0]) for index in range(len(self))])
+
     def group(self, index: int) -> int:
-        """The jackknife group of a clip; each is its own video."""
-        return index % GROUPS
+        """The jackknife group of a clip."""
+        return self.groups[index]
 
 
 def quantise(videos: torch.Tensor) -> np.ndarray:

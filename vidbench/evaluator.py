@@ -7,6 +7,7 @@ record = evaluator.score(generator)  # or a tensor [N, 3, T, H, W], or a folder 
 print(record.value, record.se)
 """
 
+import inspect
 import os
 import time
 from collections.abc import Iterable
@@ -98,6 +99,9 @@ class Evaluator:
         check_device(device)
         self.workers = max((os.cpu_count() or 1) // world(), 1) if workers is None else workers
         measure = MEASURES.load(protocol.measure)
+        windowed = "window" in inspect.signature(measure).parameters
+        if windowed != (protocol.window is not None):
+            raise UserError(f"{protocol.name}: {protocol.measure} {'needs a' if windowed else 'has no'} window.")
         self.backbone = None
         if measure.needs_backbone:
             name = backbone or (card.backbone if card else "i3d")
@@ -222,7 +226,7 @@ class Evaluator:
     def key(self, fake: Generator | Source) -> str:
         """Identity of the computation: equal keys give equal values."""
         protocol = self.resolve(fake)
-        real = self.taken.key if self.taken else self.real and self._side_key(self.real, protocol)
+        real = self.taken.key if self.taken else self.real and self._side_key(self.real, protocol.of_real)
         made = self._side_key(fake, protocol) or f"made at {time.time_ns()}"
         return identity(real, made, self.skip_bad)
 
@@ -270,8 +274,8 @@ class Evaluator:
     def _make_real_side(self, protocol: ClipProtocol) -> RealStats:
         real = self.real
         assert real is not None
-        done = gather(self.clips(real, protocol, cycle=True), self._job(real, protocol, f"real {real.name}"))
-        side, key = describe(real, done.clips), self._side_key(real, protocol)
+        done = gather(self.clips(real, protocol, cycle=True), self._job(real, protocol.of_real, f"real {real.name}"))
+        side, key = describe(real, done.clips), self._side_key(real, protocol.of_real)
         stats = RealStats(protocol, self.computed, side, key, done.groups, done.warnings, done.first)
         if self.real_stats is not None and is_first():
             save_real_stats(stats, self.real_stats)
@@ -286,7 +290,7 @@ class Evaluator:
         seconds: float,
     ) -> Record:
         warnings = [*real.warnings, *side.warnings, *(mismatches(self.real, fake) if self.real else ())]
-        if result.get("rank_deficient"):
+        if result.get("rank_deficient") and getattr(self.measure, "falls_with_clips", False):
             warnings.append(
                 "no more clips than features, so the score is biased upwards: compare equal numbers of clips only."
             )

@@ -48,8 +48,8 @@ def preflight(contenders: Sequence[Contender], done: set[str]) -> Iterator[str]:
             yield f"  {what}{state or cached(evaluator, side, protocol)}"
         pending = [contender for contender in members if contender in waiting]
         if pending:
-            sides = [side for _, _, side in pending] + ([evaluator.real] if evaluator.real else [])
-            clips = sum(uncached(evaluator, side, protocol) for side in sides)
+            clips = sum(uncached(evaluator, side, protocol) for _, _, side in pending)
+            clips += uncached(evaluator, evaluator.real, protocol.of_real) if evaluator.real else 0
             seconds += clips * clip_seconds(evaluator, protocol, pending[0][2]) if clips else 0
     yield (
         f"expected: {duration(seconds)}, {len(waiting) * RECORD_BYTES / 1e6:.1f} MB of records;"
@@ -61,7 +61,7 @@ def opponent(evaluator: Evaluator, protocol: ClipProtocol) -> str:
     """The real side, in words."""
     if evaluator.real is None:
         return f"the statistics of {evaluator.real_name} in {evaluator.real_stats}"
-    return stock(evaluator.real, protocol.of_real, cycle=True) + cached(evaluator, evaluator.real, protocol)
+    return stock(evaluator.real, protocol.of_real, cycle=True) + cached(evaluator, evaluator.real, protocol.of_real)
 
 
 def uncached(evaluator: Evaluator, side: Generator | Source, protocol: ClipProtocol) -> int:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from . import config
 from .errors import UserError
@@ -67,6 +67,14 @@ class ClipProtocol(config.Config):
     """The split that the real clips are drawn from; None where the set has none."""
     size: tuple[int, int] | None = None
     """Height and width of the clips; None until it is resolved against the fake side."""
+
+    @field_validator("window")
+    @classmethod
+    def whole_windows(cls, window: int | None, others: ValidationInfo) -> int | None:
+        """Clips are cut into windows without rest."""
+        if window and others.data.get("frames", 0) % window:
+            raise ValueError(f"frames must be a multiple of it; it is {others.data['frames']}")
+        return window
 
     @property
     def span(self) -> int:

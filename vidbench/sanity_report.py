@@ -137,7 +137,7 @@ class SanityReport(Part):
 
     def stem(self) -> str:
         """Its file name without an ending."""
-        name = f"{self.metric}-{self.real.name[:60]}"
+        name = f"{self.metric}-{self.real.name[:60]}-n{self.clips}"
         return "".join(char if char.isalnum() or char in "-_.@[]" else "_" for char in name)
 
     def heading(self) -> str:

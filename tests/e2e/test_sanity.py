@@ -16,7 +16,7 @@ def test_a_metric_that_sees_motion_passes_and_leaves_report_table_and_figure(run
     assert "fvd16[toy3d] on toy-ride: 12 clips of 16 frames, 32x32; all rules hold" in result.stdout
     assert "temporal warp" in result.stdout
     assert "clips needed: 120 different ones a seed, 48 at least" in result.stderr
-    stem = Path("runs/sanity/fvd16[toy3d]-toy-ride")
+    stem = Path("runs/sanity/fvd16[toy3d]-toy-ride-n12")
     report = json.loads(Path(f"{stem}.json").read_text())
     assert report["passed"]
     assert min(report["trials"][0]["content_bias"][1:4]) > 1.5

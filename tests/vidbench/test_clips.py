@@ -15,6 +15,7 @@ from vidbench.clips import GROUPS, GeneratedClips, StoredClips, quantise, trunca
 from vidbench.draws import draw_seed
 from vidbench.errors import BadVideoError, UserError
 from vidbench.generator import Generator
+from vidbench.models.reference import Real
 from vidbench.protocol import load_protocol
 from vidbench.sources import Info, Source, Unreadable, Video, open_source, source_from_array
 from vidbench.sources.resize import crop_and_resize, shorter_side
@@ -269,6 +270,19 @@ def test_videos_cut_from_one_count_as_one():
     assert clips.origins == 30
     assert all(len(groups) == 1 for groups in found.values())
     assert Counter(group for groups in found.values() for group in groups) == {k: 2 if k < 10 else 1 for k in range(20)}
+
+
+def test_a_reference_generator_s_clips_of_one_real_video_share_a_jackknife_group(moving):
+    real = source_from_array("real", moving(3, 20)).resized(SIZE)
+    clips = GeneratedClips("real", Real(real, 16), protocol(40))
+    picked = [clips.generator.pick(draw_seed(0, "clip", i))[0].key for i in range(40)]
+    assert len(set(picked)) == 3
+    assert [clips.group(i) for i in range(40)] == [sorted(set(picked)).index(key) for key in picked]
+
+
+def test_a_generator_s_clips_are_each_a_video_of_its_own():
+    clips = GeneratedClips("light", Light(), protocol(40))
+    assert [clips.group(i) for i in range(40)] == [i % GROUPS for i in range(40)]
 
 
 def test_repeats_are_clips_of_the_same_video_and_start():

@@ -173,7 +173,7 @@ def test_a_backbone_that_gives_no_numbers_is_named_with_the_corruption(real, few
 
 def test_a_report_survives_its_file(report, tmp_path):
     path = save_report(report, tmp_path)
-    assert path.name == "fvd16[toy3d]-real.json"
+    assert path.name == "fvd16[toy3d]-real-n3.json"
     assert SanityReport.model_validate_json(path.read_text()) == report
     assert json.loads(path.read_text())["trials"][0]["rows"][0]["name"] == "noise"
     assert path.with_suffix(".md").read_text() == markdown(report)

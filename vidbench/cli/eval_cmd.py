@@ -69,5 +69,7 @@ def print_tables(records: list[Any]) -> None:
     from ..tables import grouped, table
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
     for group in grouped(records):
         console.print(table(group))

@@ -196,7 +196,7 @@ def _riff_end(path: Path) -> int:
 
 def _boxes_end(path: Path) -> int:
     """Where the last box of pictures or their index should end in an MP4 or MOV file; 0 for other files."""
-    end, start = 0, 0
+    end, start, whole = 0, 0, path.stat().st_size
     with open(path, "rb") as file:
         while len(header := file.read(16)) >= 8:
             size, kind = int.from_bytes(header[:4], "big"), header[4:8]
@@ -205,9 +205,9 @@ def _boxes_end(path: Path) -> int:
             size = int.from_bytes(header[8:], "big") if size == 1 else size
             if kind in (b"moov", b"moof", b"mdat"):
                 end = start + size
-            if kind == b"moov" and (claimed := _claimed_frames(file.read(max(0, size - 16)))) > MOST_FRAMES:
+            if kind == b"moov" and (claimed := _claimed_frames(file.read(max(0, min(size, whole) - 16)))) > MOST_FRAMES:
                 raise Unreadable(f"it claims {claimed:,} frames; the limit is {MOST_FRAMES:,}")
-            if size < 8:  # a last box of open length, or something else that follows the boxes
+            if not 8 <= size <= whole:  # a last box of open length, a forged one, or something else after the boxes
                 break
             start += size
             file.seek(start)

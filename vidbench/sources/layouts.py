@@ -49,10 +49,12 @@ def open_source(
     """
     path = Path(os.path.abspath(path))
     try:
-        return _open(path, split, size, key, value_range, kind)
+        source = _open(path, split, size, key, value_range, kind)
     except OSError as error:
         at = f" (at {error.filename})" if error.filename and str(error.filename) != str(path) else ""
         raise UserError(f"{path} cannot be read: {error.strerror or error}{at}. Check path and permissions.") from error
+    source.name = source.name.encode("utf-8", "replace").decode()  # names of files need not be text; records are
+    return source
 
 
 def _open(
