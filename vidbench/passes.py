@@ -269,16 +269,19 @@ def block_path(clips: Clips, indices: range, job: Job) -> Path | None:
 
 
 def save_block(block: Block, path: Path, label: str) -> None:
-    """Cache a block, whole or not at all; the label says to people what it is of."""
+    """Cache a block, whole or not at all; the label says to people what it is of.
+
+    One key of metadata holds it all: several would be written in any order, and files would differ.
+    """
     parts = {name: np.ascontiguousarray(getattr(block, name)) for name in STORED}
-    atomic_write(path, save(parts, {"block": f"{path.parent.name}/{path.name}", "label": label}))
+    atomic_write(path, save(parts, {"label": f"{label} {path.parent.name}/{path.name}"}))
 
 
 def load_block(path: Path) -> Block | None:
     """A cached block; None where there is none that can be read."""
     try:
         with safe_open(path, "numpy") as file:
-            if (file.metadata() or {}).get("block") != f"{path.parent.name}/{path.name}":
+            if not (file.metadata() or {}).get("label", "").endswith(f" {path.parent.name}/{path.name}"):
                 return None
             return Block(**{name: file.get_tensor(name) for name in STORED})
     except (OSError, SafetensorError):

@@ -227,7 +227,7 @@ def test_a_folder_without_splits_shows_its_floor_beside_the_scores(run: Run) -> 
     render(run, "fake", 12, frames=132, data="toy-sky")
     asked = ("--fake", "fake", "--real", "real", "--clips", 8, "--backbone", "toy3d", "--workers", "0")
     shown = run("eval", "--metric", "fvd16", *asked).stdout
-    assert "real †" in shown and shown.count("value") == 1
+    assert "real †" in shown and shown.count("distance") == 1
     run("plot", "color-drift", *asked, "--out", "drift.svg")
     assert "real †" in Path("drift.svg").read_text()
 
