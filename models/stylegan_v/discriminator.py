@@ -58,10 +58,10 @@ class Discriminator(torch.nn.Module):
         precision: Precision = FULL,
     ) -> None:
         super().__init__()
-        if not 4 < concat_res < resolution:
-            raise ValueError(f"Frames are joined between 8 and {resolution // 2} pixels; concat_res is {concat_res}.")
         self.num_frames, self.concat_res, self.equidistant = num_frames, concat_res, equidistant
         self.resolutions = [2**i for i in range(int(math.log2(resolution)), 2, -1)]
+        if concat_res not in self.resolutions[1:]:
+            raise ValueError(f"frames are joined at one of {self.resolutions[1:]} pixels; concat_res is {concat_res}")
         widths = {res: min(channel_base // res, channel_max) for res in [*self.resolutions, 4]}
         for res in self.resolutions:
             width = widths[res // 2] // (concat_divisor if res // 2 == concat_res else 1)

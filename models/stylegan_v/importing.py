@@ -82,8 +82,11 @@ def require_arguments(name: str, arguments: dict[str, Any]) -> None:
     """
     unknown = []
     for part, known in ARGUMENTS["D" if name == "D" else "G"].items():
-        given = arguments.get(part) if part else arguments
-        unknown += [f"{part}.{key}".lstrip(".") for key in (given or {}) if key not in known]
+        given = (arguments.get(part) if part else arguments) or {}
+        if isinstance(given, dict):
+            unknown += [f"{part}.{key}".lstrip(".") for key in given if key not in known]
+        else:
+            unknown.append(part)
     if unknown:
         raise ValueError(f"{name} was built with unknown arguments: {', '.join(unknown)}")
 

@@ -13,7 +13,11 @@ from vidbench.models.layers.linear import Linear
 
 @dataclass(frozen=True)
 class Motion:
-    """Sizes of the motion code. Times are in frames."""
+    """Sizes of the motion code. Times are in frames.
+
+    Raises:
+        ValueError: if a time is not above 0, or periods are the wrong way round.
+    """
 
     z_dim: int = 512
     """Width of noise tokens."""
@@ -31,6 +35,13 @@ class Motion:
     """Of the slowest wave."""
     max_num_frames: int = 1024
     """Length of training videos."""
+
+    def __post_init__(self) -> None:
+        if not (self.distance > 0 and 0 < self.min_period <= self.max_period):
+            raise ValueError(
+                f"distance and periods must be above 0, and min_period at most max_period; they are {self.distance:g},"
+                f" {self.min_period:g} and {self.max_period:g}"
+            )
 
     @property
     def reach(self) -> int:

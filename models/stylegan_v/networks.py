@@ -8,7 +8,13 @@ from .generator import Generator
 
 
 def precision_of(model: ModelConfig, device: str) -> Precision:
-    """Half precision on a GPU only; limits everywhere."""
+    """Half precision on a GPU only; limits everywhere.
+
+    Raises:
+        ValueError: a device without the float64 that times are computed in.
+    """
+    if device.startswith("mps"):
+        raise ValueError("times are computed in float64, which mps does not have; use cpu or cuda")
     return Precision(0 if device == "cpu" else model.num_fp16_res, model.conv_clamp)
 
 

@@ -51,7 +51,7 @@ class StyleGANV(System):
         if time_step <= 0 or offset < 0:
             raise ValueError(f"time_step must be above 0 and offset at least 0; they are {time_step} and {offset}")
         self.network, self.fps = network, fps
-        self.truncation, self.time_step, self.offset = truncation, time_step, offset
+        self.truncation, self.time_step, self.offset = float(truncation), time_step, offset
         side = network.synthesis.resolutions[-1]
         self.size = (side, side)
 

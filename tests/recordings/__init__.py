@@ -2,7 +2,8 @@
 
 A recording is a `.safetensors` file with `in/...`, `out/...` and `out64/...` tensors. Its metadata names the
 `component` that it records as `<folder>/<kind>`. Every module of this package that is not a test serves the folder of
-its name: its `CHECKS` maps kinds to functions that take a `Recording` and assert.
+its name: its `CHECKS` maps kinds to functions that take a `Recording` and assert. Folders named `dataset` hold sample
+data sets, which other tests read.
 """
 
 import importlib
@@ -54,7 +55,9 @@ def collect(root: Path) -> list[Path]:
 
 
 def _is_collected(path: Path, root: Path) -> bool:
-    folder = path.relative_to(root).parts[0]
+    folder, *below = path.relative_to(root).parts
+    if "dataset" in below:
+        return False
     try:
         component = metadata(path).get("component", "")
     except SafetensorError:

@@ -62,6 +62,13 @@ def test_pending_kinds_and_unregistered_folders_are_left_alone(tmp_path, monkeyp
     assert collect(tmp_path) == []
 
 
+def test_the_expected_frames_of_a_sample_data_set_are_no_recording(tmp_path):
+    folder = tmp_path / "metrics" / "dataset"
+    folder.mkdir(parents=True)
+    record(folder / "expected.safetensors", None)
+    assert collect(tmp_path) == []
+
+
 def test_no_pending_kind_has_a_check(tmp_path):
     assert folders() >= {component.split("/")[0] for component in PENDING}
     for component in PENDING:

@@ -7,7 +7,7 @@ import torch
 
 from tests.vidbench.systems import Hue, Paint, settings
 from vidbench import trained
-from vidbench.checkpoints import About, save_checkpoint
+from vidbench.checkpoints import About, file_hash, read_about, save_checkpoint
 from vidbench.errors import UserError
 from vidbench.registry import MODELS
 from vidbench.trained import choose_trained, open_trained
@@ -21,13 +21,13 @@ def registered(tmp_path, monkeypatch):
     monkeypatch.setattr(trained, "files", lambda package: tmp_path / "package")
 
 
-def put(run, stage="first", name="last", data="toy-ride", value=0.0, age=0, model="paint"):
+def put(run, stage="first", name="last", data="toy-ride", value=0.0, age=0, model="paint", step=1):
     """A checkpoint of a run's folder, so many seconds old."""
     hue = Hue()
     torch.nn.init.constant_(hue.colour, value)
     path = run / stage / f"{name}.safetensors"
     about = About(
-        model=model, stage=stage, step=1, config=settings().model_dump(mode="json"), tier="quick", data=data,
+        model=model, stage=stage, step=step, config=settings().model_dump(mode="json"), tier="quick", data=data,
         size=(8, 8), fps=12.0, seed=0,
     )  # fmt: skip
     save_checkpoint(path, about, {"hue": hue.state_dict()})
@@ -99,6 +99,20 @@ def test_a_generator_says_what_it_is_of(tmp_path):
     assert len({one.fingerprint, other.fingerprint, open_trained(runs[0]).generator(strength=0.5).fingerprint}) == 3
     assert open_trained(runs[0]).generator().fingerprint == one.fingerprint
     assert one.checkpoint_hash != other.checkpoint_hash
+
+
+def test_weights_that_a_training_replaces_while_they_are_read_go_by_their_own_hash(tmp_path, monkeypatch):
+    path = put(tmp_path / "run", value=0.25)
+
+    def replaced(paths):
+        if read_about(path).step == 1:
+            put(tmp_path / "run", value=0.5, step=2)
+        return file_hash(paths)
+
+    monkeypatch.setattr(trained, "file_hash", replaced)
+    generator = open_trained(path).generator()
+    assert generator.sample([0], 1).mean() == pytest.approx(0.5, abs=0.1)
+    assert generator.checkpoint_hash == file_hash([path])
 
 
 def test_bad_input_ends_in_one_sentence(tmp_path):

@@ -4,10 +4,13 @@ import math
 
 import pytest
 import torch
+from einops import rearrange
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from vidbench.draws import draw
+from vidbench.models.layers.augment import NUM_DRAWS, Augment
 from vidbench.models.layers.precision import Precision
 from vidbench.models.stylegan_v.discriminator import Discriminator
 from vidbench.models.stylegan_v.loss import discriminator_loss, generator_loss, r1_loss
@@ -102,9 +105,31 @@ def test_one_frame_has_no_times():
     assert logits(network, VIDEOS[:, :1], [[0.0]] * 4).shape == (4,)
 
 
-def test_frames_that_are_never_joined_are_refused():
-    with pytest.raises(ValueError, match="concat_res is 16"):
-        tiny(concat_res=16)
+@pytest.mark.parametrize("concat_res", [4, 12, 16, 32])
+def test_frames_that_are_never_joined_are_refused(concat_res):
+    with pytest.raises(ValueError, match=f"concat_res is {concat_res}"):
+        tiny(concat_res=concat_res)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.8])
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_half_precision_trains_like_full_precision(half, p):
+    """Forward, backward and R1, through the augmentation, with the highest resolution in half precision."""
+    found = []
+    for precision in (Precision(0, 256), Precision(1, 256, half)):
+        judge, augment = tiny(precision=precision).float(), Augment()
+        augment.p.fill_(p)
+        frames = torch.rand(12, 3, 16, 16, generator=draw(0, "frames")).requires_grad_()
+        draws = torch.rand(4, NUM_DRAWS, generator=draw(0, "draws"), dtype=torch.float64)
+        seen = augment(rearrange(frames, "(n t) c h w -> n c t h w", t=3), draws)
+        logits = judge(rearrange(seen, "n c t h w -> (n t) c h w"), None, torch.tensor([[0.0, 1.0, 4.0]] * 4))
+        r1 = r1_loss(logits, frames, 1.0).mean()
+        r1.backward()
+        assert logits.dtype == judge.b16.conv0.weight.grad.dtype == torch.float32
+        found.append([r1.detach(), judge.b16.conv0.weight.grad, logits.detach()])
+    for full, other in zip(*found, strict=True):
+        assert not torch.equal(full, other)
+        assert (full - other).norm() <= 0.03 * full.norm()
 
 
 def test_another_number_of_frames_is_refused():

@@ -205,6 +205,8 @@ def test_unknown_constructor_arguments_are_named(networks: Networks) -> None:
     changed: dict[str, Any] = {"fourfeats": True, "synthesis_kwargs": {"num_fp16_res": 4, "architecture": "orig"}}
     networks["G_ema"] = replace(networks["G_ema"], arguments=changed)
     assert refusal(networks) == "G_ema was built with unknown arguments: fourfeats, synthesis_kwargs.architecture"
+    networks["G_ema"] = replace(networks["G_ema"], arguments={"synthesis_kwargs": ["num_fp16_res"]})
+    assert refusal(networks) == "G_ema was built with unknown arguments: synthesis_kwargs"
 
 
 OTHERS = {

@@ -134,6 +134,33 @@ def test_options_out_of_range_are_refused(options):
         make(**options)
 
 
+def test_options_that_are_no_numbers_are_refused():
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        make(truncation="half")
+
+
+def test_devices_without_float64_are_refused_before_anything_is_made():
+    with pytest.raises(ValueError, match="mps does not have; use cpu or cuda"):
+        StyleGANV.from_states(config(), STATES, 25.0, "mps")
+
+
+@pytest.mark.parametrize(
+    ("model", "gan", "message"),
+    [
+        ({"resolution": 48}, {}, "resolution 48 is no power of two"),
+        ({"num_fp16_res": 10**12}, {}, "num_fp16_res"),
+        ({"mbstd_group_size": 0}, {}, "mbstd_group_size"),
+        ({"motion": {"distance": 0}}, {}, "distance and periods must be above 0"),
+        ({"motion": {"min_period": 64, "max_period": 16}}, {}, "min_period at most max_period"),
+        ({}, {"r1_every": 0}, "r1_every"),
+        ({}, {"ada_kvideos": 0}, "ada_kvideos"),
+    ],
+)
+def test_configurations_that_cannot_work_are_refused(model, gan, message):
+    with pytest.raises(ValueError, match=message):
+        config(model, **gan)
+
+
 def test_states_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="the stage gan is not trained"):
         StyleGANV.from_states(config(), {"gan": {"D": {}}}, 25.0)

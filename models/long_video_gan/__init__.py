@@ -1,0 +1,1 @@
+"""LongVideoGAN: long videos from temporal noise at low resolution, and their super-resolution (NeurIPS 2022)."""
