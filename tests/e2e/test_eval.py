@@ -284,3 +284,10 @@ def test_two_files_that_differ_in_their_ending_only_are_two_videos(run: Run) -> 
     run("data", "render", "toy-sky", "twins", "-n", 2, "--frames", 16, "--size", "32")
     Path("twins/000000.mov").write_bytes(Path("twins/000001.mp4").read_bytes())
     assert value(run, "--fake", "twins", "--real", "twins", "--clips", 3) == pytest.approx(0, abs=1e-8)
+
+
+def test_a_backbone_that_fails_its_sanity_check_says_so_in_every_record(run: Run) -> None:
+    asked = ("eval", "--metric", "fvd16@8", "--model", "freeze", "--no-references", "--workers", "0", "--json")
+    for backbone, says in (("motion3d", True), ("toy3d", False)):
+        (record,) = records(run(*asked, "--backbone", backbone).stdout)
+        assert any("sanity check" in warning for warning in record["warnings"]) is says
