@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import scipy.signal
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -16,24 +15,13 @@ from torch import Tensor
 
 from .banded import Resampling
 from .convolution import modulated_pointwise, per_frame
+from .filters import sinc_filter
 from .linear import Linear, activated
 
 LRELU_UPSAMPLING = 2
 """How much finer than both of its sides a layer's non-linearity is computed."""
 TAPS = 6
 """Length of a filter, in samples of the coarser side."""
-
-
-def lowpass(taps: int, cutoff: float, width: float, rate: float) -> Tensor:
-    """A Kaiser low-pass filter of sum 1 (App. C.1), float32 `[taps]`.
-
-    Args:
-        taps: its length.
-        cutoff: where it lets half through.
-        width: of the transition.
-        rate: samples a unit of what `cutoff` and `width` are measured by.
-    """
-    return torch.from_numpy(scipy.signal.firwin(taps, cutoff, width=width, fs=rate)).float()
 
 
 class Signal(NamedTuple):
@@ -143,8 +131,8 @@ class AliasFreeLayer(StyledLayer):
         self.conv_clamp = conv_clamp
         rate = LRELU_UPSAMPLING * max(source.rate, target.rate)
         up, down = rate // source.rate, rate // target.rate
-        self.register_buffer("up_filter", lowpass(TAPS * up, source.cutoff, 2 * source.half_width, rate))
-        self.register_buffer("down_filter", lowpass(TAPS * down, target.cutoff, 2 * target.half_width, rate))
+        self.register_buffer("up_filter", sinc_filter(TAPS * up, source.cutoff, 2 * source.half_width, rate))
+        self.register_buffer("down_filter", sinc_filter(TAPS * down, target.cutoff, 2 * target.half_width, rate))
         self.finer = [
             Resampling(size, TAPS * up, up, 1, padding) for size, padding in _paddings(source, target, up, down)
         ]

@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from vidbench.models.layers.filters import kaiser_filter, linear_filter
 from vidbench.models.layers.fir import upfirdn2d
-
-from .filters import kaiser_filter, linear_filter
 
 
 class Upsample(torch.nn.Module):

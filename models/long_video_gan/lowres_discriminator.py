@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidbench.models.layers.filters import linear_filter
 from vidbench.models.layers.fir import downsample2d, upfirdn2d
 from vidbench.models.layers.linear import GAINS, Activation, Linear, activated
 
-from .filters import linear_filter
 from .lowres_layers import CLAMP, pointwise
 
 RESIDUAL_GAIN = math.sqrt(0.5)

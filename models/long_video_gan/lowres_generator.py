@@ -14,11 +14,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidbench.models.layers.filters import kaiser_filter
 from vidbench.models.layers.fir import upfirdn2d
 from vidbench.models.layers.linear import Linear
 from vidbench.models.layers.mapping import normalized
 
-from .filters import kaiser_filter
 from .lowres_layers import Block, Size, ToRGB
 from .temporal_noise import PAPER, FilterBank, TimeScales
 

@@ -12,10 +12,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidbench.models.layers.convolution import modulated_pointwise
+from vidbench.models.layers.filters import linear_filter
 from vidbench.models.layers.fir import upfirdn2d, upsample2d
 from vidbench.models.layers.linear import GAINS, Linear, activated
 
-from .filters import linear_filter
 from .magnitude import Magnitude
 
 CLAMP = 256.0

@@ -9,8 +9,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
 from vidbench.draws import draw
-
-from .filters import sinc_filter
+from vidbench.models.layers.filters import sinc_filter
 
 BLOCK = 64
 """Frames of noise that are one named draw."""

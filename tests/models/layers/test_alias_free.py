@@ -9,8 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vidbench.models.layers.alias_free import AliasFreeLayer, AliasFreeToRGB, lowpass, signals
+from vidbench.models.layers.alias_free import AliasFreeLayer, AliasFreeToRGB, signals
 from vidbench.models.layers.banded import Resampling
+from vidbench.models.layers.filters import sinc_filter
 from vidbench.models.layers.fir import upfirdn2d
 
 
@@ -112,7 +113,7 @@ def test_magnitude_follows_the_mean_over_all_processes_when_asked():
 
 @pytest.mark.parametrize(("taps", "cutoff", "width", "rate"), [(48, 4.0, 4.0, 32), (96, 8.0, 6.0, 64)])
 def test_a_low_pass_lets_half_through_at_its_cutoff(taps, cutoff, width, rate):
-    f = lowpass(taps, cutoff, width, rate).double()
+    f = sinc_filter(taps, cutoff, width, rate).double()
     torch.testing.assert_close(f, f.flip(0))
 
     def response(frequency: float) -> float:

@@ -6,7 +6,7 @@ from einops import rearrange
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidbench.models.long_video_gan.filters import kaiser_filter, linear_filter, sinc_filter
+from vidbench.models.layers.filters import kaiser_filter, linear_filter, sinc_filter
 from vidbench.models.long_video_gan.temporal_noise import FilterBank, TimeScales, noise_stream
 
 SCALES = TimeScales(16, 90, 5)
