@@ -20,7 +20,7 @@ from .sides import Track, commonest
 from .sources import Source, open_source
 from .sources.arrays import ARRAYS
 from .sources.names import ending
-from .trained import choose_trained, no_weights
+from .trained import choose_trained, no_weights, open_trained
 
 MIN_TO_HALVE = 20  # videos below which a folder without splits is not divided into two halves
 HELD_OUT = ("test", "val")
@@ -78,7 +78,8 @@ def contenders(request: Request, metric: str, track: Track, say: Callable[[str],
     """Everything that is to be scored under one metric, the user's own first."""
     fakes = [open_path(request, path, None, request.options.get("size")) for path in request.fake]
     registered = importable_models(say) if request.references or not (request.models or fakes) else []
-    models = request.models or ([] if fakes else registered)
+    stored = [open_trained(request.checkpoint).model] if request.checkpoint else []
+    models = request.models or stored or ([] if fakes else registered)
     own = own_generators(request, [name for name in models if not is_reference(name)], say)
     options: dict[str, Any] = {"track": track, **request.options}
     options["size"] = options.get("size") or common_size(fakes, list(own.values()))
@@ -98,15 +99,16 @@ def own_generators(request: Request, names: Sequence[str], say: Callable[[str], 
         UserError: there are no weights of a system that was asked for, or one cannot be made.
     """
     found: dict[str, Generator] = {}
+    data = Path(request.real).name if request.real else request.data or DEFAULT
     for name in names:
         if not is_trained(name):
             if request.checkpoint is not None:
                 raise UserError(f"{name} is not a trained system of vidbench, and has no --checkpoint. Leave it away.")
             found[name.rpartition(":")[2]] = build_model(name)
             continue
-        trained = choose_trained(name, request.checkpoint, request.data or DEFAULT, request.out)
+        trained = choose_trained(name, request.checkpoint, data, request.out)
         if trained is None and name in request.models:
-            raise no_weights(name, request.data or DEFAULT)
+            raise no_weights(name, data)
         if trained is not None:
             say(f"{name}: {', '.join(map(str, trained.paths))}")
             found[name] = trained.generator(request.options.get("device", "cpu"))

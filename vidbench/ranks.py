@@ -8,6 +8,8 @@ from typing import TypeVar
 import torch
 from torch import distributed
 
+from .errors import UserError
+
 T = TypeVar("T")
 
 
@@ -44,8 +46,14 @@ def joined(device: str) -> Iterator[str]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
-    if device == "cuda":
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    if device.startswith("cuda"):
+        local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if device != "cuda" or local >= there:
+            raise UserError(
+                f"Process {local} of this machine needs a GPU of its own, and there are {there}. Start as many processes"
+                f" as there are GPUs, with --device cuda."
+            )
+        device = f"cuda:{local}"
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:

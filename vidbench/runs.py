@@ -20,6 +20,7 @@ from .registry import MODELS, unknown
 from .sides import commonest, open_real
 from .sources import Source
 from .stage import Origin, Stage, State, System
+from .trained import folder_name
 
 
 @dataclass(frozen=True)
@@ -130,15 +131,17 @@ def open_run(
             raise unknown(f"stage of {model}", stage, system.stages)
     size = system.size_of(settings)
     source, card = open_real(real or data, split, size)
+    source = source.resized(size)
+    if card:
+        source.name = card.name
     tier = "+".join([config_path.stem if config_path else tier, *changes])
-    name = card.name if card else Path(real or data).stem
-    folder = out / model / "".join(char if char.isalnum() or char in "-_.+=" else "_" for char in f"{name}-{tier}")
+    folder = out / model / folder_name(f"{source.name}-{tier}")
     run = Run(
         model=model,
         system=system,
         config=settings,
         tier=tier,
-        source=source.resized(size),
+        source=source,
         backbone=backbone or (card.backbone if card else "i3d"),
         folder=folder,
         seed=seed,
@@ -207,7 +210,7 @@ def build_stage(run: Run, name: str) -> Stage:
     try:
         return run.system.stages[name](run.config, origin, run.device, before)
     except ValueError as error:
-        raise UserError(f"The stage {name} cannot begin: {error}.") from error
+        raise UserError(f"The stage {name} cannot begin: {str(error).removesuffix('.')}.") from error
 
 
 def describe_run(run: Run, stages: list[str], steps: int | None) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Sampling to files: videos of any length in constant memory, a contact sheet, and a record of how they were made."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ def write_samples(
     about: dict[str, Any],
     track: Track,
 ) -> list[Path]:
-    """Write videos, one at a time and chunk by chunk; existing ones of the same names are replaced.
+    """Write videos, one at a time and chunk by chunk; those of an earlier run in the same place are replaced.
 
     Video i has the seed drawn from (seed, "clip", i), as in evaluation: what is seen is what is scored.
 
@@ -86,6 +87,9 @@ def write_samples(
         if index < SHEET_VIDEOS:
             shown.append(np.concatenate(kept, axis=1))
     next(bar, None)
+    for path in (folder / name).iterdir():  # of an earlier run, and no part of this one
+        if path not in written and re.fullmatch(r"\d{6}(\.mp4|\.gif)?", path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     sheet, record = folder / f"{name}.png", folder / f"{name}.json"
     contact_sheet(sheet, f"{name}: {count} videos of {frames} frames", {name: shown})
     document = {

@@ -186,6 +186,8 @@ class System(Generator):
     """Its stages in order: functions of (configuration, origin, device, states of the stages before)."""
     needed: ClassVar[tuple[str, ...]]
     """The stages that sampling needs."""
+    version: ClassVar[int] = 1
+    """Raised whenever the same weights give other videos."""
     continuous: ClassVar[bool] = False
     """Whether frames can be asked for at any times (option `fps`)."""
     fingerprint: str | None = None

@@ -38,6 +38,9 @@ class Trained:
         check_device(device)
         system: type[System] = MODELS.load(self.model)
         checkpoints = [load_checkpoint(path) for path in self.paths]
+        checkpoint_hash = file_hash(self.paths)
+        if any(read_about(checkpoint.path) != checkpoint.about for checkpoint in checkpoints):
+            return self.generator(device, **options)  # a training put a newer one in its place meanwhile
         require_system(self.model, checkpoints)
         about = checkpoints[-1].about
         origin = str(checkpoints[-1].path)
@@ -46,10 +49,10 @@ class Trained:
         try:
             generator = system.from_states(settings, states, about.fps, device, **options)
         except (ValueError, TypeError) as error:
-            raise UserError(f"{origin}: {error}.") from error
-        generator.checkpoint_hash = file_hash(self.paths)
+            raise UserError(f"{origin}: {str(error).removesuffix('.')}.") from error
+        generator.checkpoint_hash = checkpoint_hash
         place = "" if device == "cpu" else f"/{device.partition(':')[0]}"
-        generator.fingerprint = f"{self.model}/{generator.checkpoint_hash}/{sorted(options.items())}{place}"
+        generator.fingerprint = f"{self.model}/{system.version}/{checkpoint_hash}/{sorted(options.items())}{place}"
         return generator
 
 
@@ -95,12 +98,18 @@ def choose_trained(model: str, checkpoint: Path | None, data: str, out: Path) ->
     if checkpoint is not None:
         return open_trained(checkpoint, model)
     for shelf in (out / model, Path(str(files("vidbench"))) / "results" / "toy" / model):
-        runs = [run for run in shelf.glob(f"{data}-*") if all(newest(run, name) for name in MODELS.load(model).needed)]
+        named = shelf.glob(f"{folder_name(data)}-*")
+        runs = [run for run in named if all(newest(run, name) for name in MODELS.load(model).needed)]
         for run in sorted(runs, key=age):
             trained = open_trained(run, model)
             if read_about(trained.paths[0]).data == data:
                 return trained
     return None
+
+
+def folder_name(text: str) -> str:
+    """A run's name as a folder has it: what file systems or patterns may take amiss is replaced."""
+    return "".join(char if char.isalnum() or char in "-_.+=" else "_" for char in text)
 
 
 def age(run: Path) -> tuple[float, str]:

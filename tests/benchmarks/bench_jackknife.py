@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.bench_jackknife [DRAWS] [CLIPS]
 
-Every draw has clips of its own on both sides; features are cached, so a second run takes seconds. A ratio of 1 is right,
-above 1 is careful. For the distance between equal distributions (`real`) theory has it at up to the root of 2, since the
-jackknife counts what is quadratic in the data twice (Efron and Stein, 1981).
+Every draw has clips of its own on both sides; features are cached, so a second run takes seconds. A ratio of 1 is
+right, above 1 is careful. For the distance between equal distributions (`real`) theory has it at up to the root of 2,
+since the jackknife counts what is quadratic in the data twice (Efron and Stein, 1981).
 """
 
 import sys

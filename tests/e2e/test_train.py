@@ -150,6 +150,17 @@ def test_eval_includes_a_run_without_being_asked(trained: Run) -> None:
     assert f"stylegan-v: runs/{FOLDER}/gan/best.safetensors" in result.stderr
 
 
+def test_a_run_on_other_videos_is_no_opponent_unasked(trained: Run) -> None:
+    trained("data", "render", "toy-talk", "films", "-n", 24, "--frames", 16, "--size", 16, "--as", "png")
+    asked = ("eval", "--metric", "fvd16@4", "--backbone", "toy3d", "--real", "films", "--workers", 0)
+    unasked = json.loads(trained(*asked, "--json").stdout)
+    assert "stylegan-v" not in {record["model"] for record in unasked}
+    assert {tuple(record["protocol"]["size"]) for record in unasked} == {(16, 16)}
+    assert "no checkpoint of stylegan-v for films" in trained(*asked, "--model", "stylegan-v", code=2).stderr
+    [record] = json.loads(trained(*asked, "--checkpoint", f"runs/{FOLDER}", "--no-references", "--json").stdout)
+    assert record["model"] == "stylegan-v"
+
+
 def test_options_of_sampling(trained: Run) -> None:
     few = ("sample", "-n", 1, "--frames", 3)
     assert "50 frames a second" in trained(*few, "--fps", 50, "--set", "truncation=0.5", "--as", "gif").stderr

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import vidbench
+from vidbench.errors import UserError
 from vidbench.passes import load_block
 from vidbench.ranks import exchange, is_first, joined, rank, world
 from vidbench.record import load_record
@@ -167,3 +168,12 @@ def test_a_killed_evaluation_leaves_nothing_half_written_and_goes_on_where_it_wa
     finished = require_whole(tmp_path)
     assert after.items() <= finished.items()
     assert len(finished) == 6
+
+
+@pytest.mark.parametrize(("device", "local"), [("cuda", 3), ("cuda:0", 0)])
+def test_every_process_needs_a_gpu_of_its_own(monkeypatch, device, local):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", str(local))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(UserError, match="GPU of its own, and there are 2"), joined(device):
+        pass

@@ -166,3 +166,10 @@ def test_what_a_model_does_not_have_is_said(tmp_path, monkeypatch):
         open_generator(f"{mine}:Mine", None, "toy-ride", ("colour=1",), "cpu")
     with pytest.raises(UserError, match=r"There is no checkpoint of stylegan-v for toy-talk. Train one"):
         open_generator("stylegan-v", None, "toy-talk", (), "cpu")
+
+
+def test_videos_of_an_earlier_run_do_not_stay_among_those_of_this_one(tmp_path):
+    write(tmp_path, count=3, form="mp4")
+    (tmp_path / "paint" / "notes.txt").touch()
+    write(tmp_path, count=2, form="png")
+    assert sorted(path.name for path in (tmp_path / "paint").iterdir()) == ["000000", "000001", "notes.txt"]

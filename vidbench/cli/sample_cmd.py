@@ -41,7 +41,7 @@ from .common import debug_option, json_option, progress_bars, say
 )
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Option of the model, as truncation=0.7.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
-@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1, mps.")
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1.")
 @json_option
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and stop.")
 @debug_option

@@ -36,7 +36,7 @@ from .common import debug_option, json_option, say
     help="The run goes to DIR/<model>/<data>-<tier>.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
-@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1, mps.")
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1.")
 @click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="That read.")
 @json_option
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and stop.")
