@@ -295,8 +295,8 @@ class Evaluator:
                 "no more clips than features, so the score is biased upwards: compare equal numbers of clips only."
             )
         backbone = self.backbone
-        if caveat := getattr(backbone, "caveat", ""):
-            warnings.append(f"{backbone.name} {caveat}.")
+        if backbone is not None and hasattr(backbone, "caveat"):
+            warnings.append(f"{backbone.name} {backbone.caveat}.")
         if backbone is not None and not getattr(backbone, "weights_proven", True):
             warnings.append(f"the weights of {backbone.name} are not proven ({backbone.weights_verdict}).")
         return Record(

@@ -50,8 +50,8 @@ def joined(device: str) -> Iterator[str]:
         local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if device != "cuda" or local >= there:
             raise UserError(
-                f"Process {local} of this machine needs a GPU of its own, and there are {there}. Start as many processes"
-                f" as there are GPUs, with --device cuda."
+                f"Process {local} of this machine needs a GPU of its own, and there are {there}. Start as many"
+                f" processes as there are GPUs, with --device cuda."
             )
         device = f"cuda:{local}"
         torch.cuda.set_device(device)

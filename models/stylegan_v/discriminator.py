@@ -6,12 +6,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidbench.models.layers.convolution import Conv2dLayer
-from vidbench.models.layers.fir import resample_filter
-from vidbench.models.layers.linear import Linear
 from vidbench.models.layers.mapping import MappingNetwork
-from vidbench.models.layers.minibatch_std import with_minibatch_std
 from vidbench.models.layers.precision import FULL, Precision
+from vidbench.models.layers.residual import DiscriminatorBlock, Epilogue
 
 
 class Discriminator(torch.nn.Module):
@@ -78,9 +75,8 @@ class Discriminator(torch.nn.Module):
         self.time_encoder = DistanceEncoder(max_num_frames, skip_small_t_freqs) if distances else None
         width = c_dim + distances * (self.time_encoder.width if self.time_encoder else 0)
         self.mapping = MappingNetwork(0, width, widths[4], mapping_layers) if width else None
-        self.b4 = Epilogue(
-            widths[4], widths[4] if width else 1, mbstd_group_size, mbstd_num_channels, precision.conv_clamp
-        )
+        mbstd = (mbstd_group_size, mbstd_num_channels)
+        self.b4 = Epilogue(widths[4], widths[4] if width else 1, precision.conv_clamp, mbstd)
 
     def forward(self, frames: Tensor, c: Tensor | None, t: Tensor) -> Tensor:
         """Logits `[N]`.
@@ -117,61 +113,6 @@ class Discriminator(torch.nn.Module):
             distances = t.diff(dim=1)[:, : 1 if self.equidistant else None]
             parts.append(self.time_encoder(distances))
         return torch.cat(parts, dim=1)
-
-
-class DiscriminatorBlock(torch.nn.Module):
-    """Two convolutions, the second to half the side, and a straight way past them."""
-
-    resample_filter: Tensor
-
-    def __init__(
-        self,
-        in_channels: int,
-        hidden: int,
-        out_channels: int,
-        img_channels: int | None,
-        dtype: torch.dtype | None,
-        conv_clamp: float | None,
-    ) -> None:
-        super().__init__()
-        self.dtype = dtype
-        self.register_buffer("resample_filter", resample_filter())
-        self.fromrgb = (
-            None
-            if img_channels is None
-            else Conv2dLayer(img_channels, in_channels, 1, activation="lrelu", conv_clamp=conv_clamp)
-        )
-        self.conv0 = Conv2dLayer(in_channels, hidden, 3, activation="lrelu", conv_clamp=conv_clamp)
-        self.conv1 = Conv2dLayer(hidden, out_channels, 3, activation="lrelu", down=2, conv_clamp=conv_clamp)
-        self.skip = Conv2dLayer(in_channels, out_channels, 1, bias=False, down=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to `[N, out_channels, H / 2, W / 2]`."""
-        x = x.to(self.conv0.weight.dtype if self.dtype is None else self.dtype)
-        if self.fromrgb is not None:
-            x = self.fromrgb(x)
-        past = self.skip(x, gain=math.sqrt(0.5))
-        out: Tensor = past + self.conv1(self.conv0(x), gain=math.sqrt(0.5))
-        return out
-
-
-class Epilogue(torch.nn.Module):
-    """From the last 4x4 features to a vector."""
-
-    def __init__(
-        self, channels: int, width: int, mbstd_group_size: int, mbstd_num_channels: int, conv_clamp: float | None
-    ) -> None:
-        super().__init__()
-        self.mbstd = (mbstd_group_size, mbstd_num_channels)
-        self.conv = Conv2dLayer(channels + mbstd_num_channels, channels, 3, activation="lrelu", conv_clamp=conv_clamp)
-        self.fc = Linear(channels * 16, channels, activation="lrelu")
-        self.out = Linear(channels, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[N, channels, 4, 4]` to `[N, width]`."""
-        x = self.conv(with_minibatch_std(x, *self.mbstd))
-        features: Tensor = self.out(self.fc(rearrange(x, "n c h w -> n (c h w)")))
-        return features
 
 
 class DistanceEncoder(torch.nn.Module):

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from vidbench.generator import VideoSource
 from vidbench.models.layers.augment import NUM_DRAWS, Augment, adjusted
+from vidbench.models.layers.loss import discriminator_loss, generator_loss
 from vidbench.stage import Origin, Stage, State, Step
 
 from .config import StyleGANVConfig
 from .frames import FrameSampling
-from .loss import discriminator_loss, generator_loss, r1_loss
+from .loss import r1_loss
 from .networks import build_discriminator, build_generator
 from .system import StyleGANV
 

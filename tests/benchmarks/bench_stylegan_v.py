@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vidbench.models.layers import convolution, fir, synthesis
+from vidbench.models.layers.loss import discriminator_loss, generator_loss
 from vidbench.models.stylegan_v import generator as generator_module
 from vidbench.models.stylegan_v.discriminator import Discriminator
 from vidbench.models.stylegan_v.generator import Generator
-from vidbench.models.stylegan_v.loss import discriminator_loss, generator_loss, r1_loss
+from vidbench.models.stylegan_v.loss import r1_loss
 from vidbench.models.stylegan_v.motion import Motion
 
 TINY = Motion(z_dim=64, v_dim=64, time_dim=32, max_period=128, max_num_frames=128)

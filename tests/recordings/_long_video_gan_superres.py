@@ -7,9 +7,9 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from vidbench.models.layers.augment import STEPS
+from vidbench.models.layers.loss import generator_loss, r1_penalty
 from vidbench.models.long_video_gan.condition import Condition
 from vidbench.models.long_video_gan.corruption import NOISE, STRENGTHS, condition_corruption, corrupted
-from vidbench.models.long_video_gan.loss import generator_loss, r1_penalty
 from vidbench.models.long_video_gan.superres_discriminator import SuperResDiscriminator
 from vidbench.models.long_video_gan.superres_generator import SuperResGenerator
 

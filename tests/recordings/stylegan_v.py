@@ -13,10 +13,11 @@ from torch import Tensor
 from vidbench.models.layers.convolution import modulated_conv2d, modulated_pointwise, resampled_conv2d
 from vidbench.models.layers.fir import downsample2d, filter2d, resample_filter, upfirdn2d, upsample2d
 from vidbench.models.layers.linear import activated
+from vidbench.models.layers.loss import discriminator_loss, generator_loss, r1_penalty
 from vidbench.models.layers.precision import Precision
 from vidbench.models.stylegan_v.discriminator import Discriminator
 from vidbench.models.stylegan_v.generator import Generator
-from vidbench.models.stylegan_v.loss import discriminator_loss, generator_loss, r1_loss, r1_penalty
+from vidbench.models.stylegan_v.loss import r1_loss
 from vidbench.models.stylegan_v.motion import Motion, MotionEncoder
 
 from . import Recording

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidbench.models.long_video_gan.loss import discriminator_loss, generator_loss, r1_penalty
+from vidbench.models.layers.loss import discriminator_loss, generator_loss, r1_penalty
 from vidbench.models.long_video_gan.lowres_discriminator import LowResDiscriminator
 
 

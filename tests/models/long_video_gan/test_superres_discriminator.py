@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from vidbench.models.layers.loss import r1_penalty
 from vidbench.models.layers.precision import Precision
-from vidbench.models.long_video_gan.loss import r1_penalty
 from vidbench.models.long_video_gan.superres_discriminator import SuperResDiscriminator
 
 

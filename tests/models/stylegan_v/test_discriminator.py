@@ -11,9 +11,10 @@ from torch import Tensor
 
 from vidbench.draws import draw
 from vidbench.models.layers.augment import NUM_DRAWS, Augment
+from vidbench.models.layers.loss import discriminator_loss, generator_loss
 from vidbench.models.layers.precision import Precision
 from vidbench.models.stylegan_v.discriminator import Discriminator
-from vidbench.models.stylegan_v.loss import discriminator_loss, generator_loss, r1_loss
+from vidbench.models.stylegan_v.loss import r1_loss
 
 
 def tiny(**settings) -> Discriminator:
