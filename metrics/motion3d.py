@@ -64,7 +64,7 @@ class Motion3D(torch.nn.Module):
     dim = FEATURES
     min_frames = 9
     numeric_mode = "float32"
-    caveat = "fails a rule of its sanity check: it hardly sees blur; read it beside toy3d, not instead"
+    caveat = "fails its sanity check where motion is slow; read it beside toy3d, not instead of it"
 
     mean: torch.Tensor
     std: torch.Tensor
