@@ -143,7 +143,7 @@ def test_no_page_names_a_place_on_somebody_s_machine(page: Path):
 def overview(reports: list[SanityReport]) -> Iterator[str]:
     """Rows of the table over all sanity checks that are kept: a line a check and seed."""
     for report in reports:
-        name = report.stem().replace("[", "-").replace("]", "")
+        name = re.sub(r"-n\d+$", "", report.stem()).replace("[", "-").replace("]", "")
         for trial in report.trials:
             fails = [f"{check.row} ({check.rule})" for check in trial.checks if not check.passed]
             index = ", ".join(f"{value:.3g}" for value in trial.content_bias[1:4])
