@@ -109,7 +109,7 @@ def open_run(
     real: str | None,
     split: str | None,
     backbone: str | None,
-    tier: str,
+    tier: str | None,
     config_path: Path | None,
     changes: tuple[str, ...],
     out: Path,
@@ -125,6 +125,9 @@ def open_run(
     """
     check_device(device)
     system = load_system(model)
+    if tier is not None and config_path is not None:
+        raise UserError(f"--tier {tier} and --config {config_path} both name a configuration. Give one of them.")
+    tier = tier or "tiny"
     settings = load_settings(system, model, tier, config_path, changes)
     for stage in stages:
         if stage not in system.stages:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from einops import rearrange
+from filelock import FileLock, Timeout
 
 from .checkpoints import load_checkpoint, read_about, restore, save_checkpoint
 from .clips import quantise
@@ -53,23 +54,43 @@ def train(run: Run, stages: list[str], steps: int | None, talk: Talk) -> None:
         talk: tells the user.
 
     Raises:
-        UserError: the folder holds another run, an earlier stage is not trained, or a video cannot be read.
+        UserError: the folder holds another run, an earlier stage is not trained, a video cannot be read, or another
+            training is running there.
     """
     claim(run)
-    bad = index_all(run.source, run.workers, talk.track)
-    if bad:
-        first, reason = next(iter(bad.items()))
-        raise UserError(
-            f"{run.source.name}: {len(bad)} of {len(run.source.videos)} videos cannot be read, such as {first}"
-            f" ({reason}). Repair or remove them."
-        )
-    for name in stages:
-        if steps is not None and steps > stage_config(run, name).steps:
-            talk.say(
-                f"{name}: --steps only stops earlier than the configuration's {stage_config(run, name).steps:,} steps,"
-                f" which schedules follow. To train longer: --set stages.{name}.steps={steps}"
+    with alone(run.folder):
+        bad = index_all(run.source, run.workers, talk.track)
+        if bad:
+            first, reason = next(iter(bad.items()))
+            raise UserError(
+                f"{run.source.name}: {len(bad)} of {len(run.source.videos)} videos cannot be read, such as {first}"
+                f" ({reason}). Repair or remove them."
             )
-        train_stage(run, name, last_step(run, name, steps), talk)
+        for name in stages:
+            planned = stage_config(run, name).steps
+            if steps is not None and steps > planned:
+                talk.say(
+                    f"{name}: --steps only stops earlier than the configuration's {planned:,} steps, which schedules"
+                    f" follow. To train longer: --set stages.{name}.steps={steps}"
+                )
+            train_stage(run, name, last_step(run, name, steps), talk)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run's folder; the first of several processes does.
+
+    Raises:
+        UserError: one is in there.
+    """
+    if not is_first():
+        yield
+        return
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise UserError(f"Another training is running in {folder}. Wait for it, or choose another --out.") from error
 
 
 def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:

@@ -86,7 +86,7 @@ def trained(whole: Path, run: Run) -> Run:
 
 
 def test_a_run_leaves_everything_in_its_folder(whole: Path) -> None:
-    assert {path.name for path in whole.iterdir()} == {"config.yaml", "gan", "log.jsonl", "samples", "tb"}
+    assert {path.name for path in whole.iterdir()} == {".lock", "config.yaml", "gan", "log.jsonl", "samples", "tb"}
     assert {path.name for path in (whole / "samples").iterdir()} == {"gan-0000006.mp4", "gan-0000006.png"}
     assert [line["step"] for line in read_log(whole / "log.jsonl")] == [6, 6]
     about = read_about(whole / "gan" / "best.safetensors")
@@ -159,6 +159,12 @@ def test_a_run_on_other_videos_is_no_opponent_unasked(trained: Run) -> None:
     assert "no checkpoint of stylegan-v for films" in trained(*asked, "--model", "stylegan-v", code=2).stderr
     [record] = json.loads(trained(*asked, "--checkpoint", f"runs/{FOLDER}", "--no-references", "--json").stdout)
     assert record["model"] == "stylegan-v"
+
+
+def test_a_configuration_is_named_once(trained: Run) -> None:
+    Path("mine.yaml").write_text("model: {}")
+    said = trained("train", "--tier", "ci", "--config", "mine.yaml", code=2).stderr
+    assert "--tier ci and --config mine.yaml both name a configuration" in said
 
 
 def test_options_of_sampling(trained: Run) -> None:

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tests.vidbench import systems
 from tests.vidbench.systems import Listener, Tint, make_run
@@ -253,3 +254,11 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Tint, "group", 3)
     with pytest.raises(UserError, match=r"A batch of 4 cannot be shared by 1 process in groups of 3. Take a multiple"):
         trained(tmp_path)
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    folder = make_run(tmp_path / "run").folder
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match="Another training is running in"):
+        trained(tmp_path / "run", steps=1)
+    trained(tmp_path / "run", steps=1)

@@ -19,7 +19,7 @@ from .common import debug_option, json_option, say
 @click.option(
     "--backbone", metavar="NAME", help="What checkpoints are scored with.  [default: toy3d for toy sets, else i3d]"
 )
-@click.option("--tier", default="tiny", show_default=True, metavar="NAME", help="Configuration that ships.")
+@click.option("--tier", metavar="NAME", help="Configuration that ships.  [default: tiny]")
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE", help="Configuration of your own."
 )
