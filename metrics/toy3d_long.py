@@ -19,7 +19,7 @@ class Toy3DLong(Toy3D):
     name = "toy3d-long"
     dim = Toy3D.dim * len(STRIDES)
     min_frames = 128
-    caveat = "fails its sanity check: it does not tell many swapped frames from more, and with few clips hardly sees slow faults"
+    caveat = "fails its sanity check: many swapped frames cost no more than some, and few clips hide slow faults"
 
     def standardised(self, video: torch.Tensor) -> torch.Tensor:
         """Standardised features of float32 `[N, 3, T, 32, 32]` in [-1, 1]; T at least 128: `[N, 261]`."""
