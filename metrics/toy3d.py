@@ -1,6 +1,5 @@
 """The built-in backbone: hand-made spatio-temporal energies (after Adelson and Bergen, 1985), no weights to fetch."""
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+
+from .i3d_fast import hash_of
 
 CONSTANTS = Path(__file__).with_name("toy3d.json")
 FRAMES_AT_ONCE = 256
@@ -62,10 +63,7 @@ class Toy3D(torch.nn.Module):
 
     def tensor_hash(self) -> str:
         """SHA-256 over names and float32 bytes of filters and constants, in order of name."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.named_buffers()):
-            digest.update(name.encode() + tensor.cpu().numpy().astype("<f4").tobytes())
-        return digest.hexdigest()
+        return hash_of(self.state_dict())
 
 
 def quadrature_filters() -> torch.Tensor:

@@ -127,6 +127,17 @@ class Evaluator:
         return None if self.backbone is None else self.backbone.name
 
     @property
+    def described_backbone(self) -> Backbone | None:
+        """The backbone as documents have it; None for metrics on pixels."""
+        backbone = self.backbone
+        return backbone and Backbone(
+            name=backbone.name,
+            version=backbone.version,
+            tensor_hash=backbone.tensor_hash(),
+            weights=getattr(backbone, "weights_verdict", None),
+        )
+
+    @property
     def metric(self) -> str:
         """Protocol and backbone, such as `fvd16@512[toy3d]`."""
         return self.protocol.name + (f"[{self.backbone.name}]" if self.backbone is not None else "")
@@ -307,13 +318,7 @@ class Evaluator:
             protocol=side.clips.protocol,
             protocol_hash=side.clips.protocol.hash,
             measure_version=self.measure.version,
-            backbone=backbone
-            and Backbone(
-                name=backbone.name,
-                version=backbone.version,
-                tensor_hash=backbone.tensor_hash(),
-                weights=getattr(backbone, "weights_verdict", None),
-            ),
+            backbone=self.described_backbone,
             numeric_mode=self.computed["numeric mode"],
             key=self.key(fake),
             checkpoint_hash=getattr(fake, "checkpoint_hash", None),

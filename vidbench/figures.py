@@ -47,9 +47,7 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
     Raises:
         UserError: no record, or records that cannot be compared.
     """
-    if not records:
-        raise UserError("There is nothing to draw: no generator could be scored.")
-    require_comparable(records)
+    require_drawable(records)
     head = head_of(records)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
@@ -73,6 +71,17 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
     return figure
 
 
+def require_drawable(records: Sequence[Record]) -> None:
+    """Refuse what makes no figure.
+
+    Raises:
+        UserError: no record, or records that cannot be compared.
+    """
+    if not records:
+        raise UserError("There is nothing to draw: no generator could be scored.")
+    require_comparable(records)
+
+
 def draw_curve(
     axes: Axes, curve: Curve, label: str, color: str, width: float, limits: tuple[float, float] = (0, math.inf)
 ) -> None:
@@ -89,9 +98,7 @@ def drift_figure(records: Sequence[Record]) -> Figure:
     Raises:
         UserError: no record, or records that cannot be compared.
     """
-    if not records:
-        raise UserError("There is nothing to draw: no generator could be scored.")
-    require_comparable(records)
+    require_drawable(records)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         for color, record in zip(colors(records), records, strict=True):

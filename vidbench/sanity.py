@@ -29,7 +29,7 @@ from .metrics.sanity import Deal, Row, Trial, deal, disagreements, verdicts
 from .passes import cut_of
 from .preflight import duration, seconds_of, stock
 from .protocol import ClipProtocol
-from .record import Backbone, identity
+from .record import identity
 from .sanity_report import SanityReport, TrialReport
 from .sides import describe, indexed
 
@@ -51,7 +51,7 @@ def check_sanity(evaluator: Evaluator, seeds: Sequence[int]) -> SanityReport:
     began = time.monotonic()
     pools = [Pool(evaluator, seed) for seed in seeds]
     trials = [pool.trial() for pool in pools]
-    first, backbone = pools[0], evaluator.backbone
+    first = pools[0]
     return SanityReport(
         metric=metric_name(evaluator),
         better=first.better,
@@ -63,13 +63,7 @@ def check_sanity(evaluator: Evaluator, seeds: Sequence[int]) -> SanityReport:
         protocol=first.protocol,
         protocol_hash=first.protocol.hash,
         measure_version=evaluator.measure.version,
-        backbone=backbone
-        and Backbone(
-            name=backbone.name,
-            version=backbone.version,
-            tensor_hash=backbone.tensor_hash(),
-            weights=getattr(backbone, "weights_verdict", None),
-        ),
+        backbone=evaluator.described_backbone,
         numeric_mode=evaluator.computed["numeric mode"],
         device=evaluator.device,
         seconds=round(time.monotonic() - began, 3),

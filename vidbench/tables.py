@@ -76,4 +76,4 @@ def number(value: float) -> str:
         return "0"
     if 1e3 <= abs(value) < 1e5:
         return f"{value:.0f}"
-    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e3 else f"{value:.3e}"
+    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e3 else f"{value:.3e}"

@@ -58,6 +58,14 @@ def options(*decorators: Decorator) -> Decorator:
 debug_option = click.option(
     "--debug", is_flag=True, expose_value=False, is_eager=True, callback=set_debug, help="Show tracebacks."
 )
+
+
+def out_option(text: str, default: str = "runs", metavar: str = "DIR") -> Decorator:
+    """The option `--out`, with the help text of one verb."""
+    path = click.Path(path_type=Path)
+    return click.option("--out", type=path, default=Path(default), show_default=True, metavar=metavar, help=text)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 reading_options = options(
     click.option("--key", metavar="NAME", help="Array of an HDF5 or npz file that holds several."),
@@ -145,15 +153,21 @@ scoring_options = options(
 )
 
 
-def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> Any:
-    """The `Request` of the scoring options."""
-    from ..contenders import Request
+def require_one_real(values: dict[str, Any]) -> None:
+    """Refuse `--real` beside `--data`."""
     from ..errors import UserError
 
     if values["real"] and values["data"]:
         raise UserError(
             f"--real {values['real']} and --data {values['data']} both name the real videos. Give one of them."
         )
+
+
+def request_from(metrics: Iterable[str], out: Path, values: dict[str, Any]) -> Any:
+    """The `Request` of the scoring options."""
+    from ..contenders import Request
+
+    require_one_real(values)
     passed = (
         "clips",
         "size",

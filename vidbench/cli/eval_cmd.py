@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .common import progress_bars, request_from, say, scoring_options
+from .common import out_option, progress_bars, request_from, say, scoring_options
 
 
 @click.command("eval")
@@ -18,14 +18,7 @@ from .common import progress_bars, request_from, say, scoring_options
     metavar="NAME|FILE.yaml",
     help="A metric of vidbench list (fvd16@512 for 512 clips), or a protocol's file; repeatable.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    metavar="DIR",
-    help="Records and contact sheets go to DIR/records.",
-)
+@out_option("Records and contact sheets go to DIR/records.")
 @scoring_options
 def command(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
     """Score generated videos against real ones.

@@ -4,20 +4,13 @@ from pathlib import Path
 
 import click
 
-from .common import debug_option, json_option, say
+from .common import debug_option, json_option, out_option, say
 
 
 @click.command("import")
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    metavar="DIR",
-    help="The run goes to DIR/<model>/imported-<file>.",
-)
+@out_option("The run goes to DIR/<model>/imported-<file>.")
 @click.option(
     "--fps",
     type=click.FloatRange(min=0, min_open=True),

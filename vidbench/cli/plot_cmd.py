@@ -5,15 +5,10 @@ from typing import Any
 
 import click
 
-from .common import debug_option, progress_bars, request_from, say, scoring_options
+from .common import debug_option, out_option, progress_bars, request_from, say, scoring_options
 
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    metavar="FILE|DIR",
-    help="The figure (.png, .pdf, .svg); or a folder, whose sub-folder records gets it.",
+figure_option = out_option(
+    "The figure (.png, .pdf, .svg); or a folder, whose sub-folder records gets it.", metavar="FILE|DIR"
 )
 
 
@@ -29,7 +24,7 @@ def command() -> None:
 
 
 @command.command("color-drift")
-@out_option
+@figure_option
 @scoring_options
 def color_drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
     """Colour similarity S(x, t) over frame separation t: does the world change at the right pace?
@@ -49,7 +44,7 @@ def color_drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
 
 
 @command.command("drift")
-@out_option
+@figure_option
 @scoring_options
 def drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
     """Fréchet distance of generated videos window by window: does quality hold over a long video?
@@ -73,7 +68,7 @@ def drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
     metavar="NAME",
     help="Which Fréchet distances; repeatable.",
 )
-@out_option
+@figure_option
 @scoring_options
 def fvd(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
     """Fréchet video distances of all generators, with their errors.
@@ -89,7 +84,7 @@ def fvd(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, **val
 
 @command.command("training")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN]...")
-@out_option
+@figure_option
 @click.option("--dry-run", is_flag=True, help="Say what would be drawn, and stop.")
 @debug_option
 def training(runs: tuple[Path, ...], out: Path, dry_run: bool) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .common import debug_option, json_option, progress_bars, say
+from .common import debug_option, json_option, out_option, progress_bars, say
 
 
 @click.command("sample")
@@ -20,14 +20,7 @@ from .common import debug_option, json_option, progress_bars, say
 @click.option("--data", default="toy-ride", show_default=True, metavar="NAME", help="Which run, without --checkpoint.")
 @click.option("-n", "count", type=click.IntRange(min=1), default=4, show_default=True, metavar="N", help="Videos.")
 @click.option("--frames", type=click.IntRange(min=1), default=128, show_default=True, metavar="T", help="Of each.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("samples"),
-    show_default=True,
-    metavar="DIR",
-    help="The videos go to DIR/<model>.",
-)
+@out_option("The videos go to DIR/<model>.", "samples")
 @click.option(
     "--as",
     "form",

@@ -5,7 +5,17 @@ from typing import Any
 
 import click
 
-from .common import Size, debug_option, json_option, options, progress_bars, reading_options, say
+from .common import (
+    Size,
+    debug_option,
+    json_option,
+    options,
+    out_option,
+    progress_bars,
+    reading_options,
+    require_one_real,
+    say,
+)
 
 sanity_options = options(
     click.option("--real", metavar="PATH", help="Real videos: a folder, zip or array file."),
@@ -47,14 +57,7 @@ PASSED = ("clips", "size", "backbone", "skip_bad", "device", "precision", "weigh
 
 @click.command("sanity")
 @click.option("--metric", default="fvd16", show_default=True, metavar="NAME|FILE.yaml", help="The metric under test.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    metavar="DIR",
-    help="Report, table and figure go to DIR/sanity.",
-)
+@out_option("Report, table and figure go to DIR/sanity.")
 @sanity_options
 @click.pass_context
 def command(
@@ -85,17 +88,13 @@ def command(
     vidbench sanity --metric color-drift --clips 16
     """
     from ..contenders import Request, build_evaluator
-    from ..errors import UserError
     from ..figures import save_figure
     from ..files import check_writable
     from ..sanity import CLIPS, check_sanity, preflight
     from ..sanity_figure import sanity_figure
     from ..sanity_report import save_report
 
-    if values["real"] and values["data"]:
-        raise UserError(
-            f"--real {values['real']} and --data {values['data']} both name the real videos. Give one of them."
-        )
+    require_one_real(values)
     check_writable(out / "sanity")
     names = ("real", "data", "split", "key", "value_range", "kind", "changes")
     request = Request(metrics=(metric,), out=out, **{name: values[name] for name in names})

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import debug_option, json_option, say
+from .common import debug_option, json_option, out_option, say
 
 
 @click.command("train")
@@ -27,14 +27,7 @@ from .common import debug_option, json_option, say
 @click.option(
     "--steps", type=click.IntRange(min=1), metavar="N", help="Stop each stage here.  [default: the configuration's]"
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    metavar="DIR",
-    help="The run goes to DIR/<model>/<data>-<tier>.",
-)
+@out_option("The run goes to DIR/<model>/<data>-<tier>.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1.")
 @click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="That read.")
