@@ -15,27 +15,30 @@ from .errors import UserError
 from .files import cache_dir
 from .weights.public import FILES
 
-KINDS = ("features", "index", "weights")
+KINDS = ("features", "frames", "index", "weights")
 PART = r"\.[0-9a-f]{32}\.part"
 """What a run that was killed leaves behind."""
 WEIGHTS = "|".join([*(re.escape(file.name) for file in FILES), *{rf"{file.backbone}\.safetensors" for file in FILES}])
 NAMES = {
     "features": rf"[\w-]+-[0-9a-f]{{16}}\.safetensors|{PART}",
+    "frames": rf"[0-9a-f]{{24}}-\d{{6,}}\.safetensors|{PART}",
     "index": rf"[0-9a-f]{{24}}\.json|{PART}",
     "weights": rf"(?:{WEIGHTS})(?:\.part)?|{PART}",
 }
-FEATURES = r"[0-9a-f]{64}"
-"""The folder of one side's features under one protocol."""
+FOLDERS = ("features", "frames")
+"""Kinds that are kept in folders: of one side's features under one protocol, of one source's frames at one size."""
+FOLDER = r"[0-9a-f]{64}"
+"""Name of such a folder."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing in the cache: a folder of features, or a file."""
+    """One thing in the cache: a folder of features or of frames, or a file."""
 
     kind: str
     """One of `KINDS`."""
     name: str
-    """The metric of features; the name of a weights file."""
+    """The metric of features; source and size of frames; the name of a weights file."""
     path: Path
     """Where it is."""
     files: tuple[Path, ...]
@@ -50,10 +53,10 @@ def items() -> Iterator[Item]:
     """Everything in the cache that vidbench has made; whatever else lies there is passed over, and so are links."""
     for kind in KINDS:
         folder = cache_dir() / kind
-        if kind == "features":
+        if kind in FOLDERS:
             for inner in entries(folder):
-                if re.fullmatch(FEATURES, inner.name):
-                    yield from item(kind, metric_of(inner), inner, own_files(inner, kind))
+                if re.fullmatch(FOLDER, inner.name):
+                    yield from item(kind, name_of(inner, kind), inner, own_files(inner, kind))
         else:
             for file in own_files(folder, kind):
                 yield from item(kind, file.name if kind == "weights" else "what probing videos found", file, [file])
@@ -87,12 +90,12 @@ def item(kind: str, name: str, path: Path, files: Sequence[Path]) -> Iterator[It
         yield Item(kind, name, path, tuple(files), sum(stat.st_size for stat in stats), written)
 
 
-def metric_of(folder: Path) -> str:
-    """The metric that features were computed for, which their blocks say."""
+def name_of(folder: Path, kind: str) -> str:
+    """The metric that features were computed for, or source and size of frames, which their blocks say."""
     for block in folder.glob("*.safetensors"):
         with suppress(OSError, SafetensorError), safe_open(block, "numpy") as file:
             label: str = (file.metadata() or {}).get("label", "unknown")
-            return label.partition(" ")[0]
+            return label.partition(" ")[0] if kind == "features" else label.rpartition(" ")[0] or label
     return "unknown"
 
 
@@ -152,7 +155,7 @@ def remove(found: Item) -> None:
             file.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_remove(found, error) from error
-    if found.kind == "features":
+    if found.kind in FOLDERS:
         with suppress(OSError):  # something else is in there
             found.path.rmdir()
 

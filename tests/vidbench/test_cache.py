@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from safetensors.numpy import save_file
 from vidbench import cache
 from vidbench.cache import clear, items, readable
 from vidbench.errors import UserError
+from vidbench.sources.kept import STOPPED, keep
 
 KEY = "ab" * 32
 PART = f".{'0' * 32}.part"
@@ -25,13 +29,21 @@ def block(folder, label: str | None = "fvd16@512[toy3d] real toy-ride"):
     return path
 
 
+def frames_block(folder):
+    path = folder / f"{'ab' * 12}-000000.safetensors"
+    keep(path, np.zeros((3, 2, 4, 4), np.uint8), "my videos 4x4")
+    return path
+
+
 @pytest.fixture
 def full(own_cache):
     """A cache with something of every kind in it."""
     block(own_cache / "features" / KEY)
+    frames_block(own_cache / "frames" / KEY)
     for name in (
         f"features/{KEY}/{PART}",
         f"features/{KEY}/salt-and-pepper-{'01' * 8}.safetensors",
+        f"frames/{KEY}/{PART}",
         f"index/{'cd' * 12}.json",
         "weights/i3d_torchscript.pt",
         "weights/i3d.safetensors",
@@ -50,6 +62,7 @@ def test_everything_is_counted_by_kind_and_metric(full):
     found = {(item.kind, item.name): item for item in items()}
     assert {(kind, name.split()[0]) for kind, name in found} == {
         ("features", "fvd16@512[toy3d]"),
+        ("frames", "my"),
         ("index", "what"),
         ("weights", "i3d_torchscript.pt"),
         ("weights", "i3d.safetensors"),
@@ -57,6 +70,8 @@ def test_everything_is_counted_by_kind_and_metric(full):
     features = found["features", "fvd16@512[toy3d]"]
     assert len(features.files) == 3
     assert features.bytes == sum(path.stat().st_size for path in (full / "features" / KEY).iterdir())
+    frames = found["frames", "my videos 4x4"]
+    assert len(frames.files) == 2 and frames.bytes > 96
     assert features.written == max(path.stat().st_mtime for path in features.files)
 
 
@@ -85,6 +100,7 @@ def test_a_dry_run_removes_nothing_and_says_the_same(full):
 
 def test_what_vidbench_has_not_made_stays(full):
     foreign = ["notes.txt", "features/thesis.tex", f"features/{KEY}/notes.txt", "features/mine/a.safetensors",
+               f"frames/{KEY}/holiday.png", "frames/mine/a.safetensors",
                "index/mine.json", "weights/my_model.pt", "weights/i3d/holiday.jpg"]  # fmt: skip
     for name in foreign:
         (full / name).parent.mkdir(exist_ok=True, parents=True)
@@ -124,6 +140,34 @@ def test_weights_that_are_being_fetched_are_left(full):
     removed, in_use = clear(["weights"])
     os.close(handle)
     assert removed == [] and len(in_use) == 2 and (full / "weights" / "i3d.safetensors").exists()
+
+
+def test_frames_are_left_while_another_run_writes_some(full):
+    handle = os.open(full / "frames", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    removed, in_use = clear(["frames"])
+    os.close(handle)
+    assert removed == [] and [item.path.name for item in in_use] == [KEY]
+    assert len(files(full / "frames")) == 2
+    assert [item.path.name for item in clear(["frames"])[0]] == [KEY]
+    assert not any((full / "frames").iterdir())
+
+
+def test_a_run_goes_on_keeping_frames_while_they_are_cleared(own_cache):
+    removed, done = [], Event()
+
+    def write():
+        while not done.wait(0.001):
+            frames_block(own_cache / "frames" / KEY)
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(1) as pool:
+        warnings.simplefilter("error")
+        writer = pool.submit(write)
+        while len(removed) < 100 and not writer.done():
+            removed += clear(["frames"])[0]
+        done.set()
+        writer.result()
+    assert len(removed) == 100 and not STOPPED[0]
 
 
 def test_a_block_that_says_no_metric_or_is_none_is_counted_all_the_same(own_cache):

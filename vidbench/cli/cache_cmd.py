@@ -15,8 +15,8 @@ from .common import debug_option, json_option
 def command(ctx: click.Context, as_json: bool) -> None:
     """What lies in the cache; clear it. Without a command: show.
 
-    Features and the index are computed anew when they are needed, weights are fetched. The cache is the folder that
-    VIDBENCH_CACHE names, or else the platform's own.
+    Features, frames (training videos at a smaller size) and the index are computed anew when they are needed, weights
+    are fetched. The cache is the folder that VIDBENCH_CACHE names, or else the platform's own.
 
     \b
     vidbench cache
@@ -30,7 +30,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @debug_option
 def show_command(as_json: bool) -> None:
-    """Place, and number, size and age of what is there, by kind and metric.
+    """Place, and number, size and age of what is there, by kind and metric, or source.
 
     \b
     vidbench cache show
@@ -77,13 +77,13 @@ def show_command(as_json: bool) -> None:
 
 
 @command.command("clear")
-@click.argument("what", required=False, type=click.Choice(["features", "index", "weights", "all"]))
+@click.argument("what", required=False, type=click.Choice(["features", "frames", "index", "weights", "all"]))
 @click.option("--yes", is_flag=True, help="Needed to remove weights, which have to be fetched again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and stop.")
 @json_option
 @debug_option
 def clear_command(what: str | None, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove features, the index, weights, or all of them; without a name: features and the index.
+    """Remove features, frames, the index, weights, or all of them; without a name: all but weights.
 
     Only files that vidbench has made are removed, never through links, and what another run is working on is left.
 
@@ -95,7 +95,7 @@ def clear_command(what: str | None, yes: bool, dry_run: bool, as_json: bool) -> 
     from ..cache import KINDS, clear, items, readable
     from ..errors import UserError
 
-    kinds = {"all": KINDS, None: ("features", "index")}.get(what, (str(what),))
+    kinds = {"all": KINDS, None: ("features", "frames", "index")}.get(what, (str(what),))
     if "weights" in kinds and not (yes or dry_run) and any(item.kind == "weights" for item in items()):
         raise UserError(f"Weights have to be fetched again. To remove them: vidbench cache clear {what} --yes.")
     removed, in_use = clear(kinds, dry_run=dry_run)

@@ -97,7 +97,7 @@ def _open_folder(root: Path, split: str | None, size: tuple[int, int] | None, ki
         source = _open_folder(splits[split], None, size, kind)
         source.name, source.split, source.splits = root.name, split, tuple(splits)
         return source
-    shards = [zips.read_archive(path) for path in _zips(_at_resolution(root, size))]
+    shards = [zips.read_archive(path) for path in zips.list_zips(_at_resolution(root, size))]
     if shards and all(shard.clips is not None for shard in shards):
         return zips.open_shards(root.name, shards)
     return _open_files(root, kind)
@@ -118,7 +118,7 @@ def _splits(root: Path) -> dict[str, Path]:
 
 def _at_resolution(root: Path, size: tuple[int, int] | None) -> Path:
     """The folder of one resolution, such as 0144x0256, where the root holds such folders with zips."""
-    folders = [folder for folder in _folders(root) if re.fullmatch(r"\d{4}x\d{4}", folder.name) and _zips(folder)]
+    folders = [folder for folder in _folders(root) if zips.RESOLUTION.fullmatch(folder.name) and zips.list_zips(folder)]
     if not folders:
         return root
     wanted = [folder for folder in folders if size is None or folder.name == f"{size[0]:04d}x{size[1]:04d}"]
@@ -132,12 +132,6 @@ def _at_resolution(root: Path, size: tuple[int, int] | None) -> Path:
 def _folders(root: Path) -> list[Path]:
     folders = [path for path in root.iterdir() if path.is_dir() and not skipped(path.name)]
     return sorted(folders, key=lambda folder: natural_key(folder.name))
-
-
-def _zips(root: Path) -> list[Path]:
-    return [
-        path for path in root.iterdir() if ending(path.name) == ".zip" and not skipped(path.name) and not path.is_dir()
-    ]
 
 
 def _open_files(root: Path, kind: Kind | None) -> Source:

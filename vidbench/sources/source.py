@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,8 +11,11 @@ import numpy as np
 
 from vidbench.errors import BadVideoError
 from vidbench.sources.index import Index
+from vidbench.sources.kept import Kept
 from vidbench.sources.resize import Fit, crop_and_resize
 from vidbench.sources.video import Info, Unreadable, Video
+
+Size = tuple[int, int]
 
 
 class Source:
@@ -27,6 +30,7 @@ class Source:
         notes: One-line remarks for the user about how the source was read.
         fps: Frame rate to report instead of what the media state (frames in folders state none).
         index: What is already known about the videos.
+        beside: Opens the same videos as they are stored at another size (height, width); None where they are not.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Source:
         notes: Sequence[str] = (),
         fps: float | None = None,
         index: Index | None = None,
+        beside: "Callable[[Size], Source | None] | None" = None,
     ) -> None:
         self.name = name
         self.videos = list(videos)
@@ -49,8 +54,12 @@ class Source:
         self.notes = list(notes)
         self.fps = fps
         self._index = index or Index()
-        self._size: tuple[int, int] | None = None
+        self._size: Size | None = None
         self._fit: Fit = crop_and_resize
+        self._content = fingerprint
+        self._beside = beside
+        self._pictures: Callable[[Video, Info, np.ndarray], Iterator[np.ndarray]] = _as_stored
+        self._reduced: dict[Size, Source] = {}
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -88,7 +97,7 @@ class Source:
             return 0
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width of all frames of a resized source.
 
         Raises:
@@ -98,11 +107,29 @@ class Source:
             raise ValueError(f"{self.name} is read in the sizes it is stored in.")
         return self._size
 
-    def resized(self, size: tuple[int, int], fit: Fit = crop_and_resize) -> "Source":
+    def resized(self, size: Size, fit: Fit = crop_and_resize) -> "Source":
         """The same videos, read at one size (height, width); by default centre crop to its aspect ratio, Lanczos."""
         other = copy.copy(self)
-        other._size, other._fit = size, fit
+        other._size, other._fit, other._reduced = size, fit, {}
         return other
+
+    def reduced(self, size: Size) -> "Source":
+        """The same videos at a smaller size (height, width), to be read again and again.
+
+        Where the data set is stored at that size too, its frames are taken; elsewhere they are made as by `resized`,
+        from the frames as stored, and kept in the cache. It takes the videos of this source as well as its own.
+
+        Raises:
+            UserError: The data set is stored at that size too, but with other clips or frames.
+        """
+        if size not in self._reduced:
+            other = self.resized(size)
+            beside = self._beside(size) if self._beside else None
+            other._pictures = Elsewhere(beside) if beside else Kept(self.name, self._content, size)
+            what = beside.fingerprint if beside else f"reduced to {size[0]}x{size[1]}"
+            other.fingerprint = hashlib.sha256(f"{self.fingerprint}\n{what}".encode()).hexdigest()
+            self._reduced[size] = other
+        return self._reduced[size]
 
     def index(
         self,
@@ -166,7 +193,7 @@ class Source:
         done = 0
         try:
             clip = np.empty((3, len(times), *(self._size or info.size)), np.uint8)
-            for frames in video.medium.read(info, np.asarray(times)):
+            for frames in self._pictures(video, info, np.asarray(times)):
                 clip[:, done : done + frames.shape[1]] = self._fit(frames, self._size) if self._size else frames
                 done += frames.shape[1]
         except (Unreadable, OSError, MemoryError) as error:
@@ -181,7 +208,23 @@ class Source:
             digest.update(b"\n" + os.fsencode(video.key))
         other = copy.copy(self)
         other.name, other.videos, other.fingerprint = f"{self.name} ({label})", videos, digest.hexdigest()
+        other._reduced = {}
         return other
+
+
+class Elsewhere:
+    """Reads the videos of a source from another one, where they have the same names and frames."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.videos = source, {video.name: video for video in source.videos}
+
+    def __call__(self, video: Video, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
+        """The frames at increasing indices `times`, uint8 [3, t, H, W]; raises `BadVideoError`."""
+        yield self.source.frames(self.videos[video.name], times.tolist())
+
+
+def _as_stored(video: Video, info: Info, times: np.ndarray) -> Iterator[np.ndarray]:
+    return video.medium.read(info, times)
 
 
 def _probe(video: Video) -> Info | str:

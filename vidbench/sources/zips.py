@@ -5,6 +5,8 @@ import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
@@ -17,7 +19,10 @@ from vidbench.sources.video import Video
 
 SHARD_INDEX = "frame_paths.json"
 LABELS = "dataset.json"
+RESOLUTION = re.compile(r"\d{4}x\d{4}")  # folders of one resolution, height first
 LARGEST = 2**28  # bytes of either
+
+Frames = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,54 @@ def open_shards(name: str, shards: Sequence[Archive]) -> Source:
     listed.sort(key=lambda video: (natural_key(_frames(video).archive.stem), natural_key(video.key)))
     if not listed:
         raise UserError(f"{name} holds no clips: its {SHARD_INDEX} is empty.")
-    return Source(name, listed, _fingerprint(listed, shards), notes=order_notes([[video.name for video in listed]]))
+    notes = order_notes([[video.name for video in listed]])
+    return Source(name, listed, _fingerprint(listed, shards), notes=notes, beside=partial(open_beside, listed))
+
+
+def open_beside(videos: Sequence[Video], size: tuple[int, int]) -> Source | None:
+    """The clips of LongVideoGAN's data set at another resolution (height, width); None where it has no such folder.
+
+    Raises:
+        UserError: Zips, clips or frames are not the same there, or it cannot be read.
+    """
+    here = _frames(videos[0]).archive.parent
+    there = here.with_name(f"{size[0]:04d}x{size[1]:04d}")
+    if not RESOLUTION.fullmatch(here.name) or there == here or not there.is_dir():
+        return None
+    try:
+        zips: list[Frames] = [{path.name: () for path in list_zips(folder)} for folder in (here, there)]
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}. Check its permissions.") from error
+    if not zips[1]:
+        return None
+    _require_same(here, there, *zips)
+    names = dict.fromkeys(_frames(video).archive.name for video in videos)
+    source = open_shards(there.name, [read_archive(there / name) for name in names])
+    _require_same(here, there, *({video.name: _frames(video).names for video in v} for v in (videos, source.videos)))
+    return source.resized(size)
+
+
+def _require_same(here: Path, there: Path, ours: Frames, theirs: Frames) -> None:
+    """Refuse two resolutions of which one has a name that the other has not, or other frames of a clip."""
+    for name in [*ours, *theirs]:
+        if name not in ours or name not in theirs:
+            difference = f"only {(here if name in ours else there).name} has {name}"
+        elif ours[name] != theirs[name]:
+            pairs = enumerate(zip_longest(ours[name], theirs[name], fillvalue="missing"))
+            frame, (one, other) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+            difference = f"frame {frame} of {name} is {one} in the first and {other} in the second"
+        else:
+            continue
+        raise UserError(
+            f"{here} and {there} must list the same clips and frames, but {difference}. Make both from the same videos,"
+            " or remove the smaller one."
+        )
+
+
+def list_zips(folder: Path) -> list[Path]:
+    """The zips in a folder."""
+    paths = [path for path in folder.iterdir() if ending(path.name) == ".zip" and not skipped(path.name)]
+    return sorted(path for path in paths if not path.is_dir())
 
 
 def list_frame_folders(archive: Archive) -> list[Video]:
