@@ -12,7 +12,7 @@ import torch
 
 from .draws import draw, draw_seed
 from .errors import BadVideoError, UserError
-from .generator import Generator
+from .generator import Generator, OnReal
 from .protocol import ClipProtocol
 from .sources import Source, Video
 from .sources.names import origin
@@ -272,21 +272,20 @@ class GeneratedClips:
         return draw_seed(self.protocol.seed, "clip", index)
 
     def describe(self, indices: range) -> list[Any]:
-        """Seeds of some clips, and the real videos that a reference generator leaves out."""
+        """Seeds of some clips, and the real videos that a generator on such leaves out."""
         return [[self._seed(index) for index in indices], sorted(getattr(self.generator, "left_out", ()))]
 
     def without(self, bad: dict[str, str]) -> "GeneratedClips":
-        """The same clips of a reference generator that leaves out further unreadable real videos."""
-        reference: Any = self.generator
-        return GeneratedClips(self.name, reference.without(bad), self.protocol)
+        """The same clips of a generator on real videos that leaves out further unreadable real videos."""
+        assert isinstance(self.generator, OnReal)
+        return GeneratedClips(self.name, self.generator.without(bad), self.protocol)
 
     @cached_property
     def groups(self) -> list[int]:
-        """Jackknife groups: each clip is its own video, but a reference generator's are of the real one it picked."""
-        if not getattr(self.generator, "is_reference", False):
+        """Jackknife groups: each clip is its own video, but one that stands on a real video is of that."""
+        if not isinstance(self.generator, OnReal):
             return [index % GROUPS for index in range(len(self))]
-        reference: Any = self.generator
-        return groups_of([origin_of(reference.pick(self._seed(index))[0]) for index in range(len(self))])
+        return groups_of([origin_of(self.generator.pick(self._seed(index))[0]) for index in range(len(self))])
 
     def group(self, index: int) -> int:
         """The jackknife group of a clip."""

@@ -20,6 +20,7 @@ from .sides import Track, commonest
 from .sources import Source, open_source
 from .sources.arrays import ARRAYS
 from .sources.names import ending
+from .stage import System
 from .trained import choose_trained, no_weights, open_trained
 
 MIN_TO_HALVE = 20  # videos below which a folder without splits is not divided into two halves
@@ -86,10 +87,23 @@ def contenders(request: Request, metric: str, track: Track, say: Callable[[str],
     evaluator = build_evaluator(request, metric, options)
     names = request.fake if len({fake.name for fake in fakes}) < len(fakes) else [fake.name for fake in fakes]
     found = [Contender(name, evaluator, fake) for name, fake in zip(names, fakes, strict=True)]
-    found += [Contender(name, evaluator, generator) for name, generator in own.items()]
+    for name, generator in own.items():
+        found.append(Contender(name, evaluator, generator))
+        if request.references and isinstance(generator, System):
+            found += later_stages(request, name, generator, evaluator)
     references = [name for name in registered if is_reference(name)] if request.references else []
     references += [name for name in request.models if is_reference(name) and name not in references]
     return found + reference_contenders(request, references, evaluator, options, say)
+
+
+def later_stages(request: Request, name: str, system: System, evaluator: Evaluator) -> list[Contender]:
+    """Stages of a system that go on from real videos, those that the score does not use where there are such."""
+    if evaluator.real is None:
+        return []
+    held_out, _ = hold_out(request, evaluator.real, evaluator.size)
+    real = (held_out or evaluator.real).resized(system.size)
+    parts = system.on_real(real, evaluator.protocol.span)
+    return [Contender(f"{name}-{part}", evaluator, generator) for part, generator in parts.items()]
 
 
 def own_generators(request: Request, names: Sequence[str], say: Callable[[str], None]) -> dict[str, Generator]:

@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from .contenders import Contender, Request, contenders
 from .errors import UserError
 from .evaluator import quiet
 from .files import check_writable
+from .generator import OnReal
 from .preflight import preflight
 from .ranks import exchange, is_first, joined
 from .record import Record, load_record
 from .sheets import contact_sheet
 from .sides import Track
+from .sources import Source
 
 
 def evaluate(
@@ -66,16 +67,16 @@ def run(request: Request, track: Track, say: Callable[[str], None], *, dry_run: 
 
 
 def can_score(entry: Contender, say: Callable[[str], None]) -> bool:
-    """Index all that is needed and fail early; False for a reference generator that has nothing to stand on."""
+    """Index all that is needed and fail early; False for a generator that has no real videos to stand on."""
     evaluator = entry.evaluator
     protocol = evaluator.resolve(entry.side)
     if evaluator.real is not None:
         evaluator.clips(evaluator.real, protocol, cycle=True)
-    if getattr(entry.side, "is_reference", False):
-        reference: Any = entry.side
-        evaluator.index(reference.source)
+    if isinstance(entry.side, OnReal):
+        assert isinstance(entry.side.source, Source)
+        evaluator.index(entry.side.source)
         try:
-            return bool(reference.eligible)
+            return bool(entry.side.eligible)
         except ValueError as error:
             say(f"{entry.name} is left out: {error}.")
             return False

@@ -1,12 +1,16 @@
 """The one interface of everything that makes videos."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from .draws import draw
 
 
 class VideoSource(Protocol):
@@ -35,6 +39,10 @@ class VideoSource(Protocol):
 
     def read(self, video: Any, t0: int, t1: int, stride: int = 1) -> np.ndarray:
         """Frames `t0:t1:stride` of one video, uint8 `[3, T, H, W]`."""
+        ...
+
+    def reduced(self, size: tuple[int, int]) -> "VideoSource":
+        """The same videos at a smaller size (height, width), for reading them again and again."""
         ...
 
 
@@ -91,3 +99,48 @@ class Generator(ABC):
         if first < stop:
             raise ValueError(f"{type(self).__name__} ended after {first} frames; {stop} were asked for")
         return torch.cat(kept, dim=1)
+
+
+class OnReal(Generator):
+    """A generator that stands on real videos: a seed picks one of them, and where in it its clip starts.
+
+    Args:
+        source: real videos, all of one size.
+        length: real frames that a clip is made of; shorter videos are not picked.
+        left_out: names of videos that are not picked.
+    """
+
+    def __init__(self, source: VideoSource, length: int, left_out: frozenset[str] = frozenset()) -> None:
+        self.source, self.length, self.left_out = source, length, left_out
+
+    def without(self, names: Iterable[str]) -> "OnReal":
+        """The same generator, on real videos without further ones that turned out to be unreadable."""
+        other = copy.copy(self)
+        other.left_out = self.left_out.union(names)
+        other.__dict__.pop("eligible", None)
+        return other
+
+    @cached_property
+    def eligible(self) -> list[Any]:
+        """The real videos that are readable and long enough.
+
+        Raises:
+            ValueError: there is none.
+        """
+        kept = [video for video in self.source.videos if video.name not in self.left_out]
+        videos = [video for video in kept if self.source.length(video) >= self.length]
+        if not videos:
+            raise ValueError(f"{self.source.name} has no readable video of {self.length} frames")
+        return videos
+
+    @property
+    def fps(self) -> float:  # type: ignore[override]
+        """Frames a second of the real videos; 25 where they state none."""
+        return self.source.info(self.eligible[0]).fps or 25.0
+
+    def pick(self, seed: int) -> tuple[Any, int]:
+        """The real video of a seed and the frame at which its clip starts."""
+        chance = draw(seed, "reference/video")
+        video = self.eligible[int(torch.randint(len(self.eligible), (), generator=chance))]
+        starts = self.source.length(video) - self.length + 1
+        return video, int(torch.randint(starts, (), generator=chance))

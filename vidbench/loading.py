@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 from .draws import draw
 from .errors import BadVideoError, UserError
 from .sources import Source, Video
-from .stage import Stage, Step
+from .stage import Batches, Stage, Step
 
 
 class Samples:
@@ -30,7 +30,7 @@ class Samples:
     """
 
     def __init__(self, source: Source, stage: Stage, step: Step) -> None:
-        self.source, self.reader, self.step = source, stage.reader, step
+        self.source, self.reader, self.reads, self.step = source, stage.reader, stage.reads, step
         self.videos = [video for video in source.videos if source.length(video) >= stage.frames]
         if not self.videos:
             raise UserError(
@@ -38,36 +38,40 @@ class Samples:
                 f" videos, or change the configuration."
             )
 
-    def video(self, index: int, sample: int) -> Video:
-        """The video that a sample is made from."""
+    def video(self, name: str, index: int, sample: int) -> Video:
+        """The video that a sample of a batch is made from; the batches of a name have passes of their own."""
         position = index * self.step.batch + sample
         count = len(self.videos)
-        return self.videos[order(self.step.seed, self.step.stage, position // count, count)[position % count]]
+        visit, place = divmod(position, count)
+        return self.videos[order(self.step.seed, f"{self.step.stage}/{name}", visit, count)[place]]
 
-    def __getitem__(self, place: tuple[int, int]) -> dict[str, Tensor] | BadVideoError:
-        """One sample, or why its video cannot be read."""
+    def __getitem__(self, place: tuple[int, int]) -> dict[str, dict[str, Tensor]] | BadVideoError:
+        """One sample of each batch that a step reads, or why a video cannot be read."""
         index, sample = place
-        chance = draw(self.step.seed, f"{self.step.stage}/sample/{index}", sample)
         try:
-            return self.reader(self.source, self.video(index, sample), chance)
+            return {name: self._read(name, index, sample) for name, every in self.reads.items() if index % every == 0}
         except BadVideoError as error:
             return error
 
+    def _read(self, name: str, index: int, sample: int) -> dict[str, Tensor]:
+        chance = draw(self.step.seed, f"{self.step.stage}/sample/{name}/{index}", sample)
+        return self.reader(self.source, self.video(name, index, sample), chance)
 
-@lru_cache(maxsize=2)
-def order(seed: int, stage: str, visit: int, count: int) -> list[int]:
+
+@lru_cache(maxsize=8)
+def order(seed: int, name: str, visit: int, count: int) -> list[int]:
     """The order of one pass over the videos."""
-    shuffled: list[int] = torch.randperm(count, generator=draw(seed, f"{stage}/order", visit)).tolist()
+    shuffled: list[int] = torch.randperm(count, generator=draw(seed, f"{name}/order", visit)).tolist()
     return shuffled
 
 
-def collate(samples: list[dict[str, Tensor] | BadVideoError]) -> Any:
+def collate(samples: list[dict[str, dict[str, Tensor]] | BadVideoError]) -> Any:
     """Samples stacked, or the first reason why there is none."""
     return next((sample for sample in samples if isinstance(sample, BadVideoError)), None) or default_collate(samples)
 
 
-def batches(samples: Samples, until: int, workers: int) -> Iterator[dict[str, Tensor]]:
-    """This process's part of each batch up to step `until`, in order, read ahead by `workers` processes.
+def batches(samples: Samples, until: int, workers: int) -> Iterator[Batches]:
+    """This process's part of the batches of each step up to step `until`, in order, read ahead by `workers` processes.
 
     Raises:
         UserError: a video cannot be read.
@@ -85,7 +89,10 @@ def batches(samples: Samples, until: int, workers: int) -> Iterator[dict[str, Te
     for batch in loader:
         if isinstance(batch, BadVideoError):
             raise UserError(f"{batch.source}/{batch.video} cannot be read ({batch.reason}). Repair or remove it.")
-        yield {name: tensor.to(first.device, non_blocking=True) for name, tensor in batch.items()}
+        yield {
+            name: {key: tensor.to(first.device, non_blocking=True) for key, tensor in part.items()}
+            for name, part in batch.items()
+        }
 
 
 def undisturbed(worker: int) -> None:

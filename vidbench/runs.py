@@ -14,7 +14,8 @@ from .draws import draw_seed
 from .errors import UserError
 from .evaluator import check_device
 from .files import atomic_write, check_writable
-from .ranks import is_first
+from .pace import duration, probe_seconds
+from .ranks import is_first, world
 from .record import difference_of
 from .registry import MODELS, unknown
 from .sides import commonest, open_real
@@ -227,10 +228,13 @@ def describe_run(run: Run, stages: list[str], steps: int | None) -> Iterator[str
         config, last = stage_config(run, name), run.last(name)
         begun = f", from step {read_about(last).step:,}" if last.exists() else ""
         asked = f"  {name}: {last_step(run, name, steps):,} steps of {config.batch} samples{begun}"
-        if any(not run.last(before).exists() for before in stages[: stages.index(name)]):
+        try:
+            stage = build_stage(run, name)
+        except UserError:
+            if name == stages[0]:
+                raise
             yield f"{asked}, after the stages before it"
             continue
-        stage = build_stage(run, name)
         counts = {key: parameters(network) for key, network in stage.networks.items()}
         networks = ", ".join(f"{key} {count / 1e6:.2f} M" for key, count in counts.items() if count)
         tensors = [tensor for part in stage.state().values() for tensor in part.values()]
@@ -242,6 +246,20 @@ def describe_run(run: Run, stages: list[str], steps: int | None) -> Iterator[str
             f"{asked}; parameters: {networks}; {size / 1e6:.0f} MB a checkpoint; scored by"
             f" {config.metric}[{run.backbone}] every {config.evaluate_every:,} steps"
         )
+    if any(stage_config(run, name).cost for name in stages):
+        yield expected_time(run, stages, steps)
+
+
+def expected_time(run: Run, stages: list[str], steps: int | None) -> str:
+    """How long the stages will take on this machine as busy as it is, those that were ever measured."""
+    probe, parts = probe_seconds(run.device), {}
+    for name in stages:
+        config, last = stage_config(run, name), run.last(name)
+        left = last_step(run, name, steps) - (read_about(last).step if last.exists() else 0)
+        if config.cost:
+            parts[name] = max(left, 0) * config.cost * probe / world()
+    total = f"  expected time: about {duration(sum(parts.values()))}"
+    return total + (f" ({', '.join(f'{name} {duration(t)}' for name, t in parts.items())})" if len(parts) > 1 else "")
 
 
 def parameters(network: Any) -> int:

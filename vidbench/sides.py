@@ -13,7 +13,7 @@ from torch import Tensor
 from .clips import Clips, StoredClips, quantise
 from .datasets import DEFAULT, DataSet, dataset_names, load_dataset
 from .errors import BadVideoError, UserError
-from .generator import Generator
+from .generator import Generator, OnReal
 from .record import Counts, Side
 from .sources import Source, Video, open_source, source_from_array
 
@@ -121,7 +121,7 @@ def commonest(source: Source, what: str) -> Any:
 
 def mismatches(real: Source, fake: Generator | Source) -> list[str]:
     """Differences between two sides that are no property of a model: frame rate, size, storage."""
-    if getattr(fake, "is_reference", False):
+    if isinstance(fake, OnReal):
         return []
     facts = {"fps": "frames a second", "size": "pixels (height, width)"}
     if isinstance(fake, Source):

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -12,10 +13,12 @@ from torch.optim import Optimizer
 
 from .config import Config as Config
 from .draws import draw
-from .generator import Generator, VideoSource
+from .generator import Generator, OnReal, VideoSource
 
 State = dict[str, dict[str, Tensor]]
 """The tensors of a stage's networks, by network and name."""
+Batches = Mapping[str, Mapping[str, Tensor]]
+"""Training samples of one step: by the batch's name and the tensor's, `[n, ...]`."""
 
 
 class StageConfig(Config):
@@ -31,6 +34,8 @@ class StageConfig(Config):
     """Steps between sample grids and evaluations."""
     metric: str
     """What the best checkpoint is chosen by, such as `fvd16@256`."""
+    cost: float | None = Field(default=None, gt=0)
+    """What a step takes of time, where that was measured: in units of the probe in `vidbench.pace`."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class Stage(ABC):
         group: samples that belong together, as for minibatch statistics: each process has a multiple of so many.
         reader: makes a training sample of one video: a function of the source, the video and random numbers to a dict
             of tensors. It runs in the processes that read.
+        reads: the batches that steps take, each of other videos, and every how many steps one of them does.
     """
 
     name: ClassVar[str]
@@ -114,14 +120,15 @@ class Stage(ABC):
     optimizers: dict[str, Optimizer]
     frames: int
     group: int = 1
+    reads: Mapping[str, int] = MappingProxyType({"real": 1})
     reader: Callable[[VideoSource, Any, torch.Generator], dict[str, Tensor]]
 
     @abstractmethod
-    def update(self, batch: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
+    def update(self, batches: Batches, step: Step) -> dict[str, Tensor]:
         """One training step.
 
         Args:
-            batch: the samples of this process, stacked, `[n, ...]` each.
+            batches: the samples of this process, stacked, `[n, ...]` each; those that this step reads, by name.
             step: where training stands, and the source of randomness.
 
         Returns:
@@ -129,8 +136,13 @@ class Stage(ABC):
         """
 
     @abstractmethod
-    def preview(self) -> Generator:
-        """What can be sampled with the networks as they are; shares their memory."""
+    def preview(self, real: VideoSource, num_frames: int) -> Generator:
+        """What can be sampled with the networks as they are; shares their memory.
+
+        Args:
+            real: videos that it may stand on, where a stage needs something to go on from.
+            num_frames: frames of a video that will be wanted.
+        """
 
     def state(self) -> State:
         """The tensors of all networks."""
@@ -217,6 +229,18 @@ class System(Generator):
         Raises:
             ValueError: a stage is missing, or does not fit the configuration.
         """
+
+    def on_real(self, real: VideoSource, num_frames: int) -> Mapping[str, OnReal]:
+        """Later stages that go on from real videos instead of what earlier ones make: how much of a score is theirs.
+
+        Args:
+            real: videos of the size that the system makes.
+            num_frames: frames of a video that will be wanted.
+
+        Returns:
+            Generators by what to call them.
+        """
+        return {}
 
     @classmethod
     def from_official(cls, snapshots: Sequence[Snapshot]) -> Imported:

@@ -1,6 +1,6 @@
 """Trained systems: where their checkpoints lie, and generators made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -43,8 +43,8 @@ class Trained:
             return self.generator(device, **options)  # a training put a newer one in its place meanwhile
         require_system(self.model, checkpoints)
         about = checkpoints[-1].about
-        origin = str(checkpoints[-1].path)
-        settings = config.build(system.config_type, about.config, origin)
+        origin = ", ".join(str(checkpoint.path) for checkpoint in checkpoints)
+        settings = config.build(system.config_type, joined(checkpoints), origin)
         states = {checkpoint.about.stage: checkpoint.state for checkpoint in checkpoints}
         try:
             generator = system.from_states(settings, states, about.fps, device, **options)
@@ -54,6 +54,17 @@ class Trained:
         place = "" if device == "cpu" else f"/{device.partition(':')[0]}"
         generator.fingerprint = f"{self.model}/{system.version}/{checkpoint_hash}/{sorted(options.items())}{place}"
         return generator
+
+
+def joined(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    """The configuration of stages that may be of several runs: each one's parts are as its own checkpoint says."""
+    values = {**checkpoints[-1].about.config}
+    for checkpoint in checkpoints:
+        stage, own = checkpoint.about.stage, checkpoint.about.config
+        for part in ("model", "stages"):
+            if stage in own.get(part, {}):
+                values[part] = {**values[part], stage: own[part][stage]}
+    return values
 
 
 def require_system(model: str, checkpoints: Sequence[Checkpoint]) -> None:
@@ -105,6 +116,28 @@ def choose_trained(model: str, checkpoint: Path | None, data: str, out: Path) ->
             if read_about(trained.paths[0]).data == data:
                 return trained
     return None
+
+
+def exchange_stages(trained: Trained | None, model: str, stages: Mapping[str, Path]) -> Trained:
+    """A system some stages of which are taken from elsewhere.
+
+    Args:
+        trained: what the others are of; None if there is nothing.
+        model: its registered name.
+        stages: by stage, a run's folder or a checkpoint.
+
+    Raises:
+        UserError: there is no checkpoint of that stage.
+    """
+    paths = {read_about(path).stage: path for path in (trained.paths if trained else ())}
+    for stage, path in stages.items():
+        found = newest(path, stage) if path.is_dir() else path
+        if found is None:
+            raise UserError(f"{path} holds no {stage}/{LAST[0]}. Name the folder of a run that trained {stage}.")
+        if (own := read_about(found).stage) != stage:
+            raise UserError(f"--{stage} {path} is a checkpoint of the stage {own}. Give it as --{own}.")
+        paths[stage] = found
+    return Trained(model, tuple(paths[stage] for stage in MODELS.load(model).stages if stage in paths))
 
 
 def folder_name(text: str) -> str:

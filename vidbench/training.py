@@ -20,6 +20,7 @@ from .evaluator import Evaluator
 from .generator import Generator
 from .journal import Journal
 from .loading import Samples, batches
+from .protocol import load_protocol
 from .ranks import exchange, is_first, rank, world
 from .runs import Run, about, build_stage, claim, last_step, stage_config
 from .sheets import contact_sheet
@@ -113,6 +114,7 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
     samples = Samples(run.source, stage, Step(run.seed, name, start, config.batch, rank(), world(), run.device))
     if short := len(run.source.videos) - len(samples.videos):
         talk.say(f"{name}: {short:,} videos of fewer than {stage.frames} frames are left out")
+    _ = samples[start, 0]  # what does not fit the stage is found here, not by a process that reads
     judge = Judge(run, stage, config.metric, talk)
     if is_first():
         for left in last.parent.glob(".*.part"):  # by a run that was killed
@@ -151,20 +153,27 @@ class Judge:
 
     def __init__(self, run: Run, stage: Stage, metric: str, talk: Talk) -> None:
         self.run, self.talk = run, talk
+        protocol = load_protocol(metric)
+        self.frames = protocol.span
         self.evaluator = Evaluator(
-            metric,
+            protocol,
             run.source,
             backbone=run.backbone,
-            size=stage.preview().size,
+            size=self.preview(stage).size,
             device=run.device,
             workers=run.workers,
             track=talk.track,
         )
-        self.evaluator.clips(run.source, self.evaluator.resolve(stage.preview()), cycle=True)  # fails before hours pass
+        resolved = self.evaluator.resolve(self.preview(stage))
+        self.evaluator.clips(run.source, resolved, cycle=True)  # fails before hours pass
+
+    def preview(self, stage: Stage) -> Generator:
+        """What a stage makes as it is."""
+        return stage.preview(self.run.source, self.frames)
 
     def look(self, stage: Stage, step: int, journal: Any) -> None:
         """Sample, score, and keep the networks if none were better."""
-        run, generator = self.run, stage.preview()
+        run, generator = self.run, self.preview(stage)
         if is_first():
             write_grid(run.folder / "samples" / f"{stage.name}-{step:07d}", generator, run.seed)
         record = self.evaluator.score(generator, run.model)

@@ -5,7 +5,6 @@ A non-linearity makes new frequencies. It is therefore applied to a finer map an
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from .averages import Magnitude
 from .banded import Resampling
 from .convolution import modulated_pointwise, per_frame
 from .filters import sinc_filter
@@ -80,30 +80,14 @@ def signals(
     return plan
 
 
-class StyledLayer(torch.nn.Module):
-    """What is common to the layers: a style, weights, and the magnitude of what comes in.
-
-    Attributes:
-        magnitude_ema: scalar, moving average of the mean square of what comes in; 1 at first.
-        reduce_mean: what makes of this process's mean that of all processes; set by who trains.
-    """
-
-    magnitude_ema: Tensor
-    reduce_mean: Callable[[Tensor], Tensor] | None = None
+class StyledLayer(Magnitude):
+    """What is common to the layers: a style, weights, and the magnitude of what comes in."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, w_dim: int) -> None:
         super().__init__()
         self.affine = Linear(w_dim, in_channels, bias_init=1.0)
         self.weight = torch.nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = torch.nn.Parameter(torch.zeros(out_channels))
-        self.register_buffer("magnitude_ema", torch.ones([]))
-
-    def input_gain(self, x: Tensor, beta: float) -> Tensor:
-        """The factor that brings the layer's input to magnitude 1, after the average has taken in `[N, C, H, W]`."""
-        if beta != 1:
-            mean = x.detach().to(self.magnitude_ema.dtype).square().mean()
-            self.magnitude_ema.lerp_(mean if self.reduce_mean is None else self.reduce_mean(mean), 1 - beta)
-        return self.magnitude_ema.rsqrt()
 
 
 class AliasFreeLayer(StyledLayer):

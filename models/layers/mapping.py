@@ -1,15 +1,14 @@
 """StyleGAN2's mapping network: from noise and labels to style vectors (Karras et al., CVPR 2019 and 2020)."""
 
-from collections.abc import Callable
-
 import torch
 from einops import repeat
 from torch import Tensor
 
+from .averages import Averaging
 from .linear import Linear
 
 
-class MappingNetwork(torch.nn.Module):
+class MappingNetwork(Averaging):
     """Fully connected layers on the normalised latent and the normalised embedding of the label.
 
     Args:
@@ -21,16 +20,13 @@ class MappingNetwork(torch.nn.Module):
 
     Attributes:
         w_avg: `[w_dim]`, where there is `num_ws`: moving average of the styles, of every call in training mode.
-        reduce_mean: what makes of this process's batch mean `[w_dim]` that of all processes; set by who trains.
     """
 
     w_avg: Tensor
-    reduce_mean: Callable[[Tensor], Tensor]
 
     def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_layers: int, num_ws: int | None = None) -> None:
         super().__init__()
         self.num_layers, self.num_ws = num_layers, num_ws
-        self.reduce_mean = of_this_process
         self.embed = Linear(c_dim, w_dim) if c_dim > 0 else None
         width = z_dim + (w_dim if c_dim > 0 else 0)
         for i in range(num_layers):
@@ -62,18 +58,13 @@ class MappingNetwork(torch.nn.Module):
         if self.num_ws is None:
             return w
         if self.training:
-            self.w_avg.lerp_(self.reduce_mean(w.detach().mean(dim=0)).to(self.w_avg.dtype), 0.005)
+            self.take_in(self.w_avg, w.detach().mean(dim=0), 0.995)
         ws = repeat(w, "n w -> n l w", l=self.num_ws)
         if truncation_psi == 1:
             return ws
         truncated = self.w_avg.lerp(ws, truncation_psi)
         cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
         return torch.cat([truncated[:, :cutoff], ws[:, cutoff:]], dim=1)
-
-
-def of_this_process(mean: Tensor) -> Tensor:
-    """The batch mean `[w_dim]` as it is."""
-    return mean
 
 
 def normalized(x: Tensor) -> Tensor:

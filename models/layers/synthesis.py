@@ -10,7 +10,7 @@ from .convolution import modulated_conv2d, modulated_pointwise
 from .fir import resample_filter
 from .linear import GAINS, Linear, activated
 
-Noise = Literal["random", "const"]
+Noise = Literal["random", "const"] | Tensor | None
 
 
 class SynthesisLayer(torch.nn.Module):
@@ -56,15 +56,17 @@ class SynthesisLayer(torch.nn.Module):
         Args:
             x: features, the frames of a video in a row.
             w: style vectors `[N, w_dim]`, one a video.
-            noise: drawn anew for every frame, or that of the layer.
+            noise: drawn anew for every frame, or that of the layer; or maps `[N, 1, H, W]`, one a video; or none.
         """
-        offset = self.bias[:, None, None]
-        if self.use_noise:
-            offset = offset + self.noise_strength * self._noise(len(x), noise)
-        x = modulated_conv2d(x, self.weight, self.affine(w), self.resample_filter, offset, self.up, GAINS["lrelu"])
+        gain, bias = GAINS["lrelu"], self.bias[:, None, None]
+        x = modulated_conv2d(x, self.weight, self.affine(w), self.resample_filter, bias, self.up, gain)
+        if self.use_noise and noise is not None:
+            x = x + (self.noise_strength * gain * self._noise(len(x), noise)).to(x.dtype)
         return activated(x, "lrelu", self.conv_clamp)
 
     def _noise(self, frames: int, noise: Noise) -> Tensor:
+        if isinstance(noise, Tensor):
+            return noise.repeat_interleave(frames // len(noise), dim=0)
         maps = self.noise_const[None, None]
         return maps if noise == "const" else torch.randn_like(maps.expand(frames, -1, -1, -1))
 

@@ -6,9 +6,10 @@ of them alone: at either end of every temporal level, 8 frames are made and then
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -114,6 +115,28 @@ class LowResGenerator(nn.Module):
             )
         return self.synthesise(list(self.styles(self.temporal_emb(noise), frames)), frames, beta)
 
+    def excerpts(self, noise: Tensor, frames: int, starts: Sequence[int], count: int) -> Tensor:
+        """Some frames in a row of each video that `forward` makes; of most that is not seen nothing is made.
+
+        Args:
+            noise: as in `forward`.
+            frames: of whole videos.
+            starts: the first frame of each, at most `frames - count`.
+            count: how many.
+
+        Returns:
+            `[N, 3, count, H, W]`, about [-1, 1].
+        """
+        ws, lengths = list(self.styles(self.temporal_emb(noise), frames)), [*level_lengths(frames)[1:], frames]
+        cuts = excerpt_cuts(torch.tensor(starts), count, frames)
+        x, first = self.first_features(ws[0]), torch.zeros(len(starts), dtype=torch.long)
+        for i, (block, w, length, size) in enumerate(zip(self.temporal_layers, ws, lengths, self.sizes, strict=False)):
+            if cut := cuts.get(i):
+                x, w = cut_out(x, 2, cut.first - first, cut.length), cut_out(w, 1, cut.first, cut.length)
+                first, length = cut.first_kept, cut.kept
+            x = block(x, w, length, size)
+        return self.painted(x, cut_out(ws[-1], 1, first, count), 1.0)
+
     def window(self, noise: Tensor, start: int, frames: int) -> Tensor:
         """Frames `start : start + frames` of a video, which do not depend on what else is made of it.
 
@@ -161,15 +184,23 @@ class LowResGenerator(nn.Module):
 
     def synthesise(self, ws: list[Tensor], frames: int, beta: float) -> Tensor:
         """The video `[N, 3, frames, H, W]` of its style vectors, as `styles` gives them."""
-        u = rearrange(self.w_to_temp_input(ws[0]), "n t c -> n c t 1 1")
-        x = ((u + self.spatial_input) * math.sqrt(0.5)).contiguous(memory_format=torch.channels_last_3d)
-        x = x if self.dtype is None else x.to(self.dtype)
-        blocks = [*self.temporal_layers, *self.spatial_layers]
-        lengths = [*level_lengths(frames)[1:], *[frames] * 5]
-        for block, w, length, size in zip(blocks, [*ws, *[ws[-1]] * 3], lengths, self.sizes, strict=True):
+        x, lengths = self.first_features(ws[0]), [*level_lengths(frames)[1:], frames]
+        for block, w, length, size in zip(self.temporal_layers, ws, lengths, self.sizes, strict=False):
             x = block(x, w, length, size, beta)
-        rgb: Tensor = self.to_rgb(x, ws[-1], beta)
-        return rgb.to(ws[-1].dtype) * OUTPUT_SCALE
+        return self.painted(x, ws[-1], beta)
+
+    def first_features(self, w: Tensor) -> Tensor:
+        """What enters the first block, of styles `[N, L, w_dim]`: `[N, C, L, h, w]`."""
+        u = rearrange(self.w_to_temp_input(w), "n t c -> n c t 1 1")
+        x: Tensor = ((u + self.spatial_input) * math.sqrt(0.5)).contiguous(memory_format=torch.channels_last_3d)
+        return x if self.dtype is None else x.to(self.dtype)
+
+    def painted(self, x: Tensor, w: Tensor, beta: float) -> Tensor:
+        """Frames `[N, 3, T, H, W]` of what leaves the temporal blocks and of styles `[N, T, w_dim]`, each by itself."""
+        for block, size in zip(self.spatial_layers, self.sizes[len(TEMPORAL_LEVELS) :], strict=True):
+            x = block(x, w, x.shape[2], size, beta)
+        rgb: Tensor = self.to_rgb(x, w, beta)
+        return rgb.to(w.dtype) * OUTPUT_SCALE
 
 
 class Halve(nn.Module):
@@ -205,6 +236,45 @@ def block_sizes(height: int, width: int) -> list[Size]:
 def level_lengths(frames: int) -> list[int]:
     """Frames of what enters each temporal block."""
     return [math.ceil(frames / step) + 2 * PADDING for step in TEMPORAL_LEVELS]
+
+
+class Cut(NamedTuple):
+    """What a temporal block is given, and what is kept of what it makes, where little of a video is seen."""
+
+    first: Tensor
+    """The first frame that it is given, of each video; int64 `[N]`."""
+    length: int
+    """How many."""
+    first_kept: Tensor
+    """The first frame that is kept, of each video; int64 `[N]`."""
+    kept: int
+    """How many; they lie in the middle of what it makes."""
+
+
+def excerpt_cuts(starts: Tensor, count: int, frames: int) -> dict[int, Cut]:
+    """What the last three temporal blocks, where nearly all the work is, need for frames `starts : starts + count`.
+
+    Two convolutions reach two frames to either side, and interpolation one more.
+    """
+    lengths, cuts = [*level_lengths(frames), frames], {}
+    last = len(TEMPORAL_LEVELS) - 1
+    for block in (last, last - 1, last - 2):
+        if block == last:
+            kept_first, kept = starts, count
+            first, length = starts + (lengths[block] - frames) // 2 - 2, count + 4
+        else:
+            before = (2 * lengths[block] - lengths[block + 1]) // 2
+            even = (starts + before) // 2 * 2
+            kept_first, kept = even - before, count // 2 * 2 + 2
+            first, length = even // 2 - 4, kept // 2 + 8
+        cuts[block] = Cut(first, length, kept_first, kept)
+        starts, count = first, length
+    return cuts
+
+
+def cut_out(x: Tensor, axis: int, first: Tensor, length: int) -> Tensor:
+    """So many frames of each item `[N, ...]`, from its own first one on."""
+    return torch.stack([item.narrow(axis - 1, int(start), length) for item, start in zip(x, first, strict=True)])
 
 
 def whole_strides(start: int, frames: int) -> range:

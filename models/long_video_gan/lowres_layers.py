@@ -11,12 +11,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidbench.models.layers.averages import Magnitude
 from vidbench.models.layers.convolution import modulated_pointwise
 from vidbench.models.layers.filters import linear_filter
 from vidbench.models.layers.fir import upfirdn2d, upsample2d
 from vidbench.models.layers.linear import GAINS, Linear, activated
-
-from .magnitude import Magnitude
 
 CLAMP = 256.0
 """Limit of the magnitude of what layers put out."""
@@ -100,13 +99,15 @@ class Block(nn.Module):
         Returns:
             `[N, out_channels, frames, *size]`, in the precision of `x`.
         """
-        gain = self.input_magnitude_ema_0(x, beta)
+        gain = self.input_magnitude_ema_0.input_gain(x, beta)
         bias_0, bias_1 = (rearrange(bias * GAINS["lrelu"], "c -> c 1 1 1") for bias in (self.bias_0, self.bias_1))
         h = modulated_conv3d(x, self.weight_0, self.affine_0(w), gain, bias_0, GAINS["lrelu"])
         h = activated(h, "lrelu", CLAMP)
         past = pointwise(x, self.weight_skip * (self.skip_gain * gain))
         # Their sum is scaled by the square root of 1/2, and the activation by that of 2.
-        x = modulated_conv3d(h, self.weight_1, self.affine_1(w), self.input_magnitude_ema_1(h, beta), past, 1.0)
+        x = modulated_conv3d(
+            h, self.weight_1, self.affine_1(w), self.input_magnitude_ema_1.input_gain(h, beta), past, 1.0
+        )
         if self.temporal_upsample is not None:
             x = self.temporal_upsample.over_time(x, frames)
         else:
@@ -133,7 +134,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, beta: float = 1.0) -> Tensor:
         """`[N, in_channels, T, H, W]`, steered by styles `[N, T, w_dim]`, to `[N, 3, T, H, W]`."""
-        gain = self.input_magnitude_ema(x, beta) / math.sqrt(x.shape[1])
+        gain = self.input_magnitude_ema.input_gain(x, beta) / math.sqrt(x.shape[1])
         styles = rearrange(self.affine(w) * gain, "n t c -> (n t) c")
         frames = rearrange(x, "n c t h w -> (n t) c h w")
         rgb = modulated_pointwise(frames, self.weight[:, :, 0], styles, self.bias)

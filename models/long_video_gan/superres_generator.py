@@ -4,13 +4,12 @@ Brooks et al., *Generating Long Videos of Dynamic Scenes*, NeurIPS 2022, Sec. 3.
 each is a function of the video's latent and of the low-resolution frames around it.
 """
 
-from collections.abc import Callable
-
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from vidbench.models.layers.alias_free import AliasFreeLayer, AliasFreeToRGB, signals
+from vidbench.models.layers.averages import Averaging
 from vidbench.models.layers.linear import Linear
 from vidbench.models.layers.mapping import normalized
 from vidbench.models.layers.precision import Precision
@@ -133,16 +132,14 @@ class Layers(torch.nn.Module):
         self.resamples = torch.nn.ModuleList()
 
 
-class Mapping(torch.nn.Module):
+class Mapping(Averaging):
     """From the normalised latent to the style vector of all layers, through two fully connected ones.
 
     Attributes:
         w_avg: `[w_dim]`, moving average of the styles.
-        reduce_mean: what makes of this process's mean that of all processes; set by who trains.
     """
 
     w_avg: Tensor
-    reduce_mean: Callable[[Tensor], Tensor] | None = None
 
     def __init__(self, z_dim: int, w_dim: int) -> None:
         super().__init__()
@@ -160,6 +157,5 @@ class Mapping(torch.nn.Module):
         """
         w: Tensor = self.fc1(self.fc0(normalized(z)))
         if beta != 1:
-            mean = w.detach().mean(dim=0)
-            self.w_avg.lerp_(mean if self.reduce_mean is None else self.reduce_mean(mean), 1 - beta)
+            self.take_in(self.w_avg, w.detach().mean(dim=0), beta)
         return w if truncation_psi == 1 else self.w_avg.lerp(w, truncation_psi)

@@ -4,10 +4,9 @@
 metric makes of it: `freeze` has no motion, `loop` has no new content, `shuffle` has no order, `noise` has nothing.
 """
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Iterator
 from itertools import count
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,13 +14,13 @@ from einops import rearrange
 from torch import Tensor
 
 from vidbench.draws import draw
-from vidbench.generator import Generator, VideoSource
+from vidbench.generator import OnReal, VideoSource
 
 BLOCK = 16  # frames: the length of loop's period and of shuffle's blocks, and of a chunk
 
 
-class Reference(Generator):
-    """A generator that stands on real videos: a seed picks one of them and where in it the clip starts.
+class Reference(OnReal):
+    """A generator that makes its videos of real ones.
 
     Args:
         source: real videos, all of one size, that the real side of the score does not use.
@@ -36,45 +35,14 @@ class Reference(Generator):
     needs: ClassVar[int | None] = None  # real frames used of one video; None: all num_frames
 
     def __init__(self, source: VideoSource, num_frames: int, left_out: frozenset[str] = frozenset()) -> None:
-        self.source = source
+        super().__init__(source, self.needs or num_frames, left_out)
         self.size = source.size
         self.max_frames = num_frames if self.needs is None else None
-        self.length = self.needs or num_frames
-        self.left_out = left_out
-
-    def without(self, names: Iterable[str]) -> "Reference":
-        """The same generator, on real videos without further ones that turned out to be unreadable."""
-        return type(self)(self.source, self.max_frames or self.length, self.left_out.union(names))
-
-    @cached_property
-    def eligible(self) -> list[Any]:
-        """The real videos that are readable and long enough.
-
-        Raises:
-            ValueError: there is none.
-        """
-        kept = [video for video in self.source.videos if video.name not in self.left_out]
-        videos = [video for video in kept if self.source.length(video) >= self.length]
-        if not videos:
-            raise ValueError(f"{self.source.name} has no readable video of {self.length} frames")
-        return videos
-
-    @property
-    def fps(self) -> float:  # type: ignore[override]
-        """Frames a second of the real videos; 25 where they state none."""
-        return self.source.info(self.eligible[0]).fps or 25.0
 
     @property
     def fingerprint(self) -> str:
         """Identity of its videos."""
         return f"{type(self).__name__}/{self.version}/{self.source.fingerprint}/{self.length}/{self.size}"
-
-    def pick(self, seed: int) -> tuple[Any, int]:
-        """The real video of a seed and the frame at which its clip starts."""
-        chance = draw(seed, "reference/video")
-        video = self.eligible[int(torch.randint(len(self.eligible), (), generator=chance))]
-        starts = self.source.length(video) - self.length + 1
-        return video, int(torch.randint(starts, (), generator=chance))
 
     def read(self, seed: int, start: int, stop: int) -> Tensor:
         """Real frames `start:stop` of a seed's clip, float32 `[3, t, H, W]` in [-1, 1]."""

@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidbench.generator import VideoSource
 from vidbench.models.layers.augment import NUM_DRAWS, Augment, adjusted
+from vidbench.models.layers.averages import share_averages
 from vidbench.models.layers.loss import discriminator_loss, generator_loss
-from vidbench.stage import Origin, Stage, State, Step
+from vidbench.models.layers.training import Overfitting, descend, lazy_adam
+from vidbench.stage import Batches, Origin, Stage, State, Step
 
 from .config import StyleGANVConfig
 from .frames import FrameSampling
@@ -43,28 +45,6 @@ class Reader:
             frames = frames.flip(-1)
         generated = {f"times_{name}": self.sampling.fake(length, chance) for name in "GD"}
         return {"frames": frames, "times": times.double(), **generated}
-
-
-class Overfitting(nn.Module):
-    """Mean sign of the discriminator's logits of real videos since the augmentation was last adjusted."""
-
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("total", torch.zeros([]))
-        self.register_buffer("count", torch.zeros([]))
-
-    def add(self, logits: Tensor, step: Step) -> None:
-        """Add logits `[N]`, and those of the other processes, so that all of them hold the same."""
-        self.total += step.mean(logits.detach().sign().sum()) * step.world
-        self.count += step.batch
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self.total.zero_()
-        self.count.zero_()
 
 
 class GAN(Stage):
@@ -100,9 +80,10 @@ class GAN(Stage):
         self.group = min(model.mbstd_group_size, self.settings.batch)
         self.reader = Reader(model.sampling, self.settings.mirror)
 
-    def update(self, batch: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
+    def update(self, batches: Batches, step: Step) -> dict[str, Tensor]:
         """One step of both networks, of the moving average, and now and then of the augmentation."""
-        self.G.mapping.reduce_mean = step.mean
+        batch = batches["real"]
+        share_averages(self.G, step)
         real = rearrange(batch["frames"], "n t c h w -> (n t) c h w").float() / 127.5 - 1
         logs = {"loss_G": self._update_generator(batch["times_G"], step)}
         logs |= self._update_discriminator(real, batch, step)
@@ -120,7 +101,7 @@ class GAN(Stage):
         self.D.requires_grad_(True)
         return loss.detach()
 
-    def _update_discriminator(self, real: Tensor, batch: dict[str, Tensor], step: Step) -> dict[str, Tensor]:
+    def _update_discriminator(self, real: Tensor, batch: Mapping[str, Tensor], step: Step) -> dict[str, Tensor]:
         with torch.no_grad():
             fake = self._generate("D", batch["times_D"], step)
         fake_logits = self._judge(fake, batch["times_D"], "D/fake", step)
@@ -156,16 +137,8 @@ class GAN(Stage):
         return logits
 
     def _descend(self, name: str, loss: Tensor, step: Step) -> None:
-        """Adam's step on the gradients of a loss, averaged over processes; what is not finite is replaced."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        parameters = list(self.networks[name].parameters())
-        step.average_gradients(parameters)
-        for parameter in parameters:
-            if parameter.grad is not None:
-                torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
-        optimizer.step()
+        descend(self.networks[name], self.optimizers[name], step)
 
     @torch.no_grad()
     def _average(self, step: Step) -> None:
@@ -182,20 +155,13 @@ class GAN(Stage):
 
     def _adjust(self, step: Step) -> dict[str, Tensor]:
         """Augment more if the discriminator knows the real videos too well, less if not."""
-        signs = self.overfitting.total / self.overfitting.count
-        self.overfitting.clear()
+        signs = self.overfitting.taken()
         if self.settings.ada_target:
             settings, p = self.settings, float(self.augment.p)
             p = adjusted(p, float(signs), step.batch, ADJUST_EVERY, settings.ada_target, settings.ada_kvideos)
             self.augment.p.fill_(p)
         return {"real_signs": signs, "augment_p": self.augment.p.clone()}
 
-    def preview(self) -> StyleGANV:
+    def preview(self, real: VideoSource, num_frames: int) -> StyleGANV:
         """The moving average, as it is sampled."""
         return StyleGANV(self.G_ema, self.origin.fps)
-
-
-def lazy_adam(network: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
-    """Adam for a network that is regularised every so many steps (Karras et al., CVPR 2020, Appendix B)."""
-    share = interval / (interval + 1)
-    return torch.optim.Adam(network.parameters(), lr=lr * share, betas=(0.0, 0.99**share), eps=1e-8)

@@ -5,16 +5,14 @@ between: what the machine can do. The plain form makes zeros to multiply with an
 """
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.benchmarks.bare import compare, plain_upfirdn2d
 from vidbench.models.layers import convolution, fir, synthesis
 from vidbench.models.layers.loss import discriminator_loss, generator_loss
 from vidbench.models.stylegan_v import generator as generator_module
@@ -34,41 +32,6 @@ TIERS = {
     "paper-256": ({}, {}, 1, 4),
 }
 """Generator, discriminator, videos a training step, frames sampled at a time."""
-aten = torch.ops.aten
-HEAVY = {aten.convolution.default, aten.convolution_backward.default, aten.mm.default, aten.addmm.default}
-HEAVY |= {aten.bmm.default, aten.baddbmm.default}
-
-
-class Recorder(TorchDispatchMode):
-    """Keeps the convolutions and products of a pass, depthwise ones left out: those are resampling, not work."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        groups = {aten.convolution.default: 8, aten.convolution_backward.default: 9}.get(func)
-        if func in HEAVY and (groups is None or args[groups] == 1):
-            self.calls.append((func, [like(x) for x in args], kwargs or {}))
-        return out
-
-
-def like(x):
-    """A tensor of the same shape and strides, of its own."""
-    return torch.randn_like(x) if isinstance(x, Tensor) else x
-
-
-def bare(step: Callable[[], None]) -> Callable[[], None]:
-    """The heavy operations of a step alone."""
-    with Recorder() as recorder:
-        step()
-
-    def run() -> None:
-        for func, args, kwargs in recorder.calls:
-            func(*args, **kwargs)
-
-    return run
 
 
 @contextmanager
@@ -85,13 +48,6 @@ def plain() -> Iterator[None]:
 
 def plain_upsample2d(x, f):
     return plain_upfirdn2d(x, f, (2, 2), (1, 1), (2, 1, 2, 1), gain=4.0)
-
-
-def plain_upfirdn2d(x, f, up=(1, 1), down=(1, 1), padding=(0, 0, 0, 0), flip=False, gain=1.0):
-    n, c, h, w = x.shape
-    x = F.pad(x[:, :, :, None, :, None], (0, up[0] - 1, 0, 0, 0, up[1] - 1)).reshape(n, c, h * up[1], w * up[0])
-    kernel = (f if flip else f.flip(0, 1)).expand(c, 1, *f.shape) * gain
-    return F.conv2d(F.pad(x, padding), kernel, groups=c)[:, :, :: down[1], :: down[0]]
 
 
 def plain_modulated_conv2d(x, weight, styles, f, offset, up=1, gain=1.0):
@@ -140,18 +96,6 @@ def steps(tier: str) -> dict[str, Callable[[], None]]:
     return {"sample": sample, "gmain": gmain, "dmain": dmain, "dreg": dreg}
 
 
-def best_seconds(forms: list[Callable[[], None]], repeats: int = 5) -> list[float]:
-    """Best of some runs of each form, taken in turn, after one to warm up."""
-    best = [float("inf")] * len(forms)
-    for repeat in range(repeats + 1):
-        for i, form in enumerate(forms):
-            start = time.perf_counter()
-            form()
-            if repeat:
-                best[i] = min(best[i], time.perf_counter() - start)
-    return best
-
-
 def main() -> None:
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     tier = sys.argv[2] if len(sys.argv) > 2 else "tiny"
@@ -164,12 +108,7 @@ def main() -> None:
         return run
 
     print(f"{tier}, {torch.get_num_threads()} threads")
-    print(f"{'':>8} {'ms':>8} {'bare ms':>8} {'share':>6} {'plain ms':>8} {'times':>6}")
-    for name, step in steps(tier).items():
-        ours, alone, slow = best_seconds([step, bare(step), plainly(step)], repeats=5 if tier == "tiny" else 1)
-        print(
-            f"{name:>8} {ours * 1e3:8.1f} {alone * 1e3:8.1f} {alone / ours:6.0%} {slow * 1e3:8.1f} {slow / ours:6.1f}"
-        )
+    compare(steps(tier), plainly, repeats=5 if tier == "tiny" else 1)
 
 
 if __name__ == "__main__":

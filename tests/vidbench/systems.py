@@ -54,8 +54,8 @@ class Tint(Stage):
         self.optimizers = {"hue": torch.optim.Adam(self.hue.parameters(), lr=config.stages.first.lr)}
         self.reader = read
 
-    def update(self, batch: dict[str, Tensor], step: Any) -> dict[str, Tensor]:
-        noisy = batch["colour"] + 0.1 * step.normal("noise", 3)
+    def update(self, batches: Any, step: Any) -> dict[str, Tensor]:
+        noisy = batches["real"]["colour"] + 0.1 * step.normal("noise", 3)
         loss = (self.hue.colour - noisy).square().mean()
         self.optimizers["hue"].zero_grad()
         loss.backward()
@@ -64,7 +64,7 @@ class Tint(Stage):
         self.hue.seen.lerp_(step.mean(noisy.mean(dim=0)), 0.1)
         return {"loss": loss.detach()}
 
-    def preview(self) -> "Paint":
+    def preview(self, real: Any, num_frames: int) -> "Paint":
         return Paint(self.hue, self.origin.fps)
 
 

@@ -21,7 +21,7 @@ def run(tmp_path):
 
 def advance(stage: Tint, steps: range) -> None:
     for index in steps:
-        stage.update({"colour": torch.full((4, 3), 0.5)}, Step(0, "first", index, 4))
+        stage.update({"real": {"colour": torch.full((4, 3), 0.5)}}, Step(0, "first", index, 4))
 
 
 def saved(run, path, steps=3):

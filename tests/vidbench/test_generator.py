@@ -1,11 +1,15 @@
-"""The interface of generators: what `sample` makes of any `stream`."""
+"""The interface of generators: what `sample` makes of any `stream`; those that stand on real videos."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.videos import render
 from vidbench import Generator
+from vidbench.generator import OnReal
+from vidbench.sources import open_source, source_from_array
 
 
 class Counter(Generator):
@@ -54,3 +58,44 @@ def test_a_generator_without_a_stream_cannot_be_made():
 
     with pytest.raises(TypeError, match="stream"):
         Half()
+
+
+class First(OnReal):
+    """Shows the first frame of a seed's clip."""
+
+    size = (8, 8)
+
+    def stream(self, seed):
+        video, first = self.pick(seed)
+        yield torch.from_numpy(self.source.read(video, first, first + 1)).float() / 127.5 - 1
+
+
+def numbered(count=4, frames=10, fps=None):
+    """Videos whose frame t has the value 20 i + t, i being the video's number."""
+    values = (20 * np.arange(count)[:, None] + np.arange(frames)).astype(np.uint8)
+    return source_from_array("numbers", np.broadcast_to(values[:, :, None, None, None], (*values.shape, 8, 8, 3)), fps)
+
+
+def test_a_seed_picks_a_real_video_and_any_start_that_leaves_the_clip_whole():
+    generator = First(numbered(), 8)
+    shown = [generator.sample([seed], 1)[0, 0, 0, 0, 0] for seed in range(200)]
+    assert {round((float(value) + 1) * 127.5) for value in shown} == {20 * i + t for i in range(4) for t in range(3)}
+    assert all(torch.equal(First(numbered(), 8).sample([seed], 1)[0, 0, 0, 0, 0], shown[seed]) for seed in range(9))
+
+
+def test_short_videos_and_those_left_out_are_not_picked(tmp_path):
+    for name, frames in {"long": 12, "short": 5, "other": 12}.items():
+        render(tmp_path / f"{name}.mp4", frames)
+    generator = First(open_source(tmp_path), 8)
+    assert [video.name for video in generator.eligible] == ["long.mp4", "other.mp4"]
+    rest = generator.without(["long.mp4"])
+    assert {rest.pick(seed)[0].name for seed in range(20)} == {"other.mp4"}
+    assert {generator.pick(seed)[0].name for seed in range(20)} == {"long.mp4", "other.mp4"}
+    assert (type(rest), rest.length) == (First, 8)
+    with pytest.raises(ValueError, match="has no readable video of 8 frames"):
+        _ = rest.without(["other.mp4"]).eligible
+
+
+def test_real_videos_give_the_frame_rate():
+    assert First(numbered(fps=12.0), 8).fps == 12
+    assert First(numbered(), 8).fps == 25

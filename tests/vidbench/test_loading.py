@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,33 +20,40 @@ from vidbench.stage import Step
 class Reading:
     """As much of a stage as reading needs: a sample is the video's number, and a draw."""
 
-    name, frames = "gan", 3
+    name, frames, reads = "gan", 3, {"real": 1}
 
     @staticmethod
     def reader(source, video, chance):
         return {"video": torch.tensor(int(source.read(video, 0, 1).max())), "draw": torch.rand((), generator=chance)}
 
 
-def samples(count=7, batch=3, index=0, rank=0, world=1, seed=0, frames=4):
+class ReadingTwo(Reading):
+    """Of a stage that also reads other videos now and then."""
+
+    reads: ClassVar = {"real": 1, "R1": 3}
+
+
+def samples(count=7, batch=3, index=0, rank=0, world=1, seed=0, frames=4, stage=Reading):
     videos = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None, None], (count, frames, 8, 8, 3))
-    return Samples(source_from_array("numbers", videos.copy()), Reading, Step(seed, "gan", index, batch, rank, world))
+    return Samples(source_from_array("numbers", videos.copy()), stage, Step(seed, "gan", index, batch, rank, world))
 
 
 def numbers(of, until, workers=0):
     """The videos and draws of the batches up to step `until`."""
-    return [(batch["video"].tolist(), batch["draw"].tolist()) for batch in batches(of, until, workers)]
+    made = [part for batch in batches(of, until, workers) for part in batch.values()]
+    return [(part["video"].tolist(), part["draw"].tolist()) for part in made]
 
 
 @given(st.integers(1, 9), st.integers(1, 5), st.integers(0, 5), st.integers(0, 3))
 def test_each_pass_visits_every_video_once(count, batch, seed, visit):
     made = samples(count, batch, seed=seed)
     places = [divmod(position, batch) for position in range(visit * count, (visit + 1) * count)]
-    assert Counter(made.video(*place).name for place in places) == Counter(video.name for video in made.videos)
+    assert Counter(made.video("real", *place).name for place in places) == Counter(video.name for video in made.videos)
 
 
 def test_passes_seeds_and_stages_have_orders_of_their_own():
     def order(made, visit):
-        return tuple(made.video(position, 0).name for position in range(20 * visit, 20 * (visit + 1)))
+        return tuple(made.video("real", position, 0).name for position in range(20 * visit, 20 * (visit + 1)))
 
     made, other = samples(20, 1), samples(20, 1, seed=1)
     renamed = samples(20, 1)
@@ -75,6 +83,24 @@ def test_reading_ahead_in_other_processes_changes_nothing():
 def test_a_video_has_another_draw_at_every_visit():
     draws = [draw for _, row in numbers(samples(), 20) for draw in row]
     assert len(set(draws)) == len(draws)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_step_has_the_batches_that_it_reads_each_of_its_own_videos(workers):
+    made = list(batches(samples(20, 5, stage=ReadingTwo), 7, workers))
+    assert [list(batch) for batch in made] == [["real", "R1"] if index % 3 == 0 else ["real"] for index in range(7)]
+    both = [(made[index]["real"], made[index]["R1"]) for index in (0, 3, 6)]
+    for real, other in both:
+        assert real["video"].tolist() != other["video"].tolist()
+        assert not set(real["draw"].tolist()) & set(other["draw"].tolist())
+    alone = numbers(samples(20, 5), 7)
+    assert [(batch["real"]["video"].tolist(), batch["real"]["draw"].tolist()) for batch in made] == alone
+
+
+def test_a_resumed_run_reads_all_of_its_batches_as_an_uninterrupted_one_would():
+    whole, rest = numbers(samples(stage=ReadingTwo), 8), numbers(samples(index=2, stage=ReadingTwo), 8)
+    assert whole[-len(rest) :] == rest
+    assert len(whole) == 8 + 3
 
 
 def test_videos_that_are_too_short_are_left_out_and_none_is_an_error(tmp_path):

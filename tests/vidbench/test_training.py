@@ -77,6 +77,19 @@ def test_every_stage_is_trained_and_scored_and_seen(tmp_path):
     assert "first: step 3, color-drift@4" in talk.heard()
 
 
+def test_a_preview_may_stand_on_the_training_videos_for_as_long_as_the_metric_asks(tmp_path, monkeypatch):
+    seen, preview = [], Tint.preview
+
+    def watched(self, real, num_frames):
+        seen.append((real, num_frames))
+        return preview(self, real, num_frames)
+
+    monkeypatch.setattr(Tint, "preview", watched)
+    run, _ = trained(tmp_path, stages=["first"])
+    assert seen
+    assert all(real is run.source and frames == 129 for real, frames in seen)
+
+
 def test_training_moves_towards_the_videos(tmp_path, look):
     target = systems.videos().mean(axis=(0, 1, 2, 3)) / 127.5 - 1
     run = make_run(tmp_path, steps=100, evaluate_every=100, checkpoint_every=100)

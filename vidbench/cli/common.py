@@ -1,7 +1,8 @@
 """What verbs share: option types, option groups, progress bars, output."""
 
+import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -53,6 +54,37 @@ def set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def options(*decorators: Decorator) -> Decorator:
     """Several options as one decorator, in the order given."""
     return lambda command: reduce(lambda inner, decorate: decorate(inner), reversed(decorators), command)
+
+
+any_stage = {"ignore_unknown_options": True, "allow_extra_args": True}
+"""Context settings of commands that take `--STAGE PATH`, where the stages are those of the model named."""
+
+
+def stage_paths(words: Sequence[str], model: str) -> tuple[list[str], dict[str, Path]]:
+    """What a command did not know: words that are no options, and the paths given for stages of a system.
+
+    Raises:
+        click.UsageError: an option that neither the command nor the system has, or one without a path.
+    """
+    from ..registry import MODELS
+
+    plain, paths, rest = list[str](), dict[str, Path](), iter(words)
+    stages = getattr(MODELS.load(model), "stages", {}) if any(word.startswith("-") for word in words) else {}
+    for word in rest:
+        if not word.startswith("-"):
+            plain.append(word)
+            continue
+        option, equals, value = word.partition("=")
+        if option.removeprefix("--") not in stages:
+            context = click.get_current_context()
+            known = [name for param in context.command.params for name in param.opts if name.startswith("--")]
+            near = difflib.get_close_matches(option, [*known, *(f"--{stage}" for stage in stages)])
+            raise click.NoSuchOption(option, possibilities=near, ctx=context)
+        path = value if equals else next(rest, None)
+        if not path:
+            raise click.UsageError(f"{option} takes a path: a run's folder or a checkpoint.")
+        paths[option.removeprefix("--")] = Path(path)
+    return plain, paths
 
 
 debug_option = click.option(

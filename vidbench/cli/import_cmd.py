@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from .common import debug_option, json_option, out_option, say
+from .common import any_stage, debug_option, json_option, out_option, say, stage_paths
 
 
-@click.command("import")
+@click.command("import", context_settings=any_stage)
 @click.argument("model")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.UNPROCESSED)
 @out_option("The run goes to DIR/<model>/imported-<file>.")
 @click.option(
     "--fps",
@@ -20,7 +20,7 @@ from .common import debug_option, json_option, out_option, say
 @json_option
 @click.option("--dry-run", is_flag=True, help="Read and check, say what was found, and write nothing.")
 @debug_option
-def command(model: str, files: tuple[Path, ...], out: Path, fps: float | None, as_json: bool, dry_run: bool) -> None:
+def command(model: str, files: tuple[str, ...], out: Path, fps: float | None, as_json: bool, dry_run: bool) -> None:
     """Turn networks that a system's authors published into a run.
 
     Every tensor's name and shape is checked. Nothing that a file carries is run: a file that asks for anything but
@@ -31,12 +31,15 @@ def command(model: str, files: tuple[Path, ...], out: Path, fps: float | None, a
     vidbench import stylegan-v network-snapshot-025000.pkl --fps 30
     # what is in it
     vidbench import stylegan-v network-snapshot-025000.pkl --dry-run
+    # a file a stage
+    vidbench import long-video-gan --lowres horseback_lres.pkl --superres horseback_sres.pkl
     """
     import json
 
     from ..importing import open_import
 
-    found = open_import(model, files, out, fps)
+    words, stages = stage_paths(files, model)
+    found = open_import(model, [*map(Path, words), *stages.values()], out, fps)
     if as_json:
         click.echo(json.dumps({"folder": str(found.folder), **found.describe()}, indent=1))
     for line in found.networks():

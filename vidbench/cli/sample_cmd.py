@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from .common import debug_option, json_option, out_option, progress_bars, say
+from .common import any_stage, debug_option, json_option, out_option, progress_bars, say, stage_paths
 
 
-@click.command("sample")
+@click.command("sample", context_settings=any_stage)
 @click.option(
     "--model", default="stylegan-v", show_default=True, metavar="NAME|FILE.py:CLASS", help="What makes the videos."
 )
@@ -38,7 +38,9 @@ from .common import debug_option, json_option, out_option, progress_bars, say
 @json_option
 @click.option("--dry-run", is_flag=True, help="Say what would be written, and stop.")
 @debug_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     model: str,
     checkpoint: Path | None,
     data: str,
@@ -64,13 +66,18 @@ def command(
     vidbench sample --fps 100 --as gif
     # any generator of yours
     vidbench sample --model my_model.py:MyModel
+    # one stage from elsewhere: --STAGE PATH
+    vidbench sample --model long-video-gan --superres runs/long-video-gan/toy-ride-tiny
     """
     import json
 
     from ..choosing import open_generator
     from ..sampling import write_samples
 
-    generator, about = open_generator(model, checkpoint, data, options, device, fps)
+    words, stages = stage_paths(ctx.args, model)
+    if words:
+        raise click.UsageError(f"Got unexpected extra argument ({' '.join(words)})")
+    generator, about = open_generator(model, checkpoint, data, options, device, fps, stages)
     height, width = generator.size
     checkpoint_of = f" ({about['checkpoint']})" if "checkpoint" in about else ""
     say(

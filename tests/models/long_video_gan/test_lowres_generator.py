@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from vidbench.models.layers.averages import Magnitude
 from vidbench.models.long_video_gan.lowres_generator import LowResGenerator, block_sizes
-from vidbench.models.long_video_gan.magnitude import Magnitude
 from vidbench.models.long_video_gan.temporal_noise import TimeScales, noise_stream
 
 LENGTH = 160
@@ -207,3 +207,23 @@ def test_names_and_shapes_are_the_official_ones():
         expected |= {f"latent_mapping.layer_{i}.weight": (1024, 1024), f"latent_mapping.layer_{i}.bias": (1024,)}
     expected["temporal_downsample_latent.filter"] = (12,)
     assert shapes == expected
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 70), st.data())
+def test_excerpts_are_of_the_whole_video_whichever_and_however_long(frames: int, data: st.DataObject) -> None:
+    """And they have its gradients: training makes no more than is seen."""
+    count = data.draw(st.integers(1, frames))
+    starts = data.draw(st.lists(st.integers(0, frames - count), min_size=2, max_size=2))
+    network = tiny().double()
+    given_noise = torch.randn(2, network.noise_channels, network.noise_length(frames), dtype=torch.float64)
+    whole = network(given_noise, frames)
+    expected = torch.stack([video[:, start : start + count] for video, start in zip(whole, starts, strict=True)])
+    excerpts = network.excerpts(given_noise, frames, starts, count)
+    assert torch.allclose(excerpts, expected, atol=1e-4)
+    weights = torch.randn_like(expected)
+    of_whole, of_excerpts = (
+        torch.autograd.grad((videos * weights).sum(), network.parameters()) for videos in (expected, excerpts)
+    )
+    for theirs, ours in zip(of_whole, of_excerpts, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-3 * float(theirs.abs().max()) + 1e-6)

@@ -45,5 +45,5 @@ def batch(step: Step) -> dict[str, Tensor]:
 def update(stage: GAN, index: int, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
     """One training step."""
     step = Step(0, "gan", index, stage.settings.batch, rank, world)
-    logs: dict[str, Tensor] = stage.update(batch(step), step)
+    logs: dict[str, Tensor] = stage.update({"real": batch(step)}, step)
     return logs

@@ -121,19 +121,6 @@ def test_without_a_target_nothing_is_augmented(monkeypatch):
     assert float(made.augment.p) == 1
 
 
-def test_gradients_that_are_no_numbers_are_replaced():
-    made = gan()
-    weight = made.D.get_parameter("b4.fc.weight")
-    values = torch.zeros_like(weight).flatten()
-    values[:3] = torch.tensor([float("nan"), float("inf"), float("-inf")])
-    before = weight.detach().clone()
-    made._descend("D", (weight * values.view_as(weight)).sum(), Step(0, "gan", 1, 4))
-    assert weight.grad.flatten()[:4].tolist() == [0, 1e5, -1e5, 0]
-    lr = made.optimizers["D"].param_groups[0]["lr"]
-    moved = (weight.detach() - before).flatten()
-    assert moved[:4].tolist() == pytest.approx([0, -lr, lr, 0], rel=1e-3)
-
-
 def test_a_run_goes_on_from_its_tensors_alone():
     made, other = gan(), gan()
     for index in range(3):
@@ -210,7 +197,7 @@ def test_a_conditional_model_is_not_trained():
 def test_a_preview_is_of_the_moving_average():
     made = gan(ema_rampup=None)
     update(made, 0)
-    preview = made.preview()
+    preview = made.preview(load_dataset("toy-ride").source("train", (16, 16)), 2)
     assert preview.network is made.G_ema
     assert not made.G_ema.training
     before = copied(made.G_ema)
