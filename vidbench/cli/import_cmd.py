@@ -32,7 +32,7 @@ def command(model: str, files: tuple[str, ...], out: Path, fps: float | None, as
     # what is in it
     vidbench import stylegan-v network-snapshot-025000.pkl --dry-run
     # a file a stage
-    vidbench import long-video-gan --lowres horseback_lres.pkl --superres horseback_sres.pkl
+    vidbench import long-video-gan --lowres horseback_lres.pkl --superres horseback_sres.pkl --fps 30
     """
     import json
 
@@ -48,4 +48,5 @@ def command(model: str, files: tuple[str, ...], out: Path, fps: float | None, as
         say(f"It would go to {found.folder}.")
         return
     found.save()
-    say(f"Sample it: vidbench sample --model {model} --checkpoint {found.folder}")
+    rest = "".join(f" --{stage} PATH" for stage in found.system.needed if stage not in found.found.states)
+    say(f"Sample it: vidbench sample --model {model} --checkpoint {found.folder}{rest}")

@@ -10,6 +10,7 @@ from tests.models.long_video_gan.small import STAGES, config, copied, descend_pl
 from tests.vidbench.test_ranks import free_port
 from vidbench.models.long_video_gan.adversarial import ema_decay
 from vidbench.models.long_video_gan.config import LowResStage, SuperResStage
+from vidbench.stage import Step
 
 BOTH = pytest.mark.parametrize("make", STAGES.values(), ids=STAGES)
 STATISTICS = ("magnitude_ema", "w_avg")
@@ -92,6 +93,24 @@ def test_a_step_is_made_of_parts_in_order_each_of_which_moves_what_it_should(mak
     parts.clear()
     update(stage, 1)
     assert [name for name, _ in parts] == [name for name in names if name not in ("_regularise", "_adjust")]
+
+
+@BOTH
+def test_each_random_number_of_a_step_is_used_once(make, monkeypatch):
+    names = []
+
+    def watch(kind, draw):
+        def watched(self, name, *shape):
+            names.append(name)
+            return draw(self, name, *shape)
+
+        monkeypatch.setattr(Step, kind, watched)
+
+    watch("normal", Step.normal)
+    watch("uniform", Step.uniform)
+    update(make(), 0)
+    assert len(names) > 10
+    assert len(names) == len(set(names))
 
 
 @BOTH

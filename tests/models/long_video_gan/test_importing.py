@@ -248,7 +248,7 @@ def models(draw: st.DrawFn) -> ModelConfig:
 WIDTHS = ("channel_base", "channel_max", "discriminator_channel_base", "discriminator_channel_max")
 
 
-@settings(max_examples=300)
+@settings(max_examples=15)
 @given(model=models())
 def test_any_configuration_is_found_in_its_networks(model: ModelConfig) -> None:
     """Widths are what counts: another base that gives the same ones is as good."""
