@@ -30,7 +30,7 @@ class Samples:
     """
 
     def __init__(self, source: Source, stage: Stage, step: Step) -> None:
-        self.source, self.reader, self.reads, self.step = source, stage.reader, stage.reads, step
+        self.source, self.reader, self.reads, self.step = source, stage.reader, dict(stage.reads), step
         self.videos = [video for video in source.videos if source.length(video) >= stage.frames]
         if not self.videos:
             raise UserError(
@@ -40,7 +40,7 @@ class Samples:
 
     def video(self, name: str, index: int, sample: int) -> Video:
         """The video that a sample of a batch is made from; the batches of a name have passes of their own."""
-        position = index * self.step.batch + sample
+        position = index // self.reads[name] * self.step.batch + sample
         count = len(self.videos)
         visit, place = divmod(position, count)
         return self.videos[order(self.step.seed, f"{self.step.stage}/{name}", visit, count)[place]]

@@ -63,6 +63,10 @@ class Step:
         """The source of one sample's random numbers of one name."""
         return draw(self.seed, f"{self.stage}/{name}/{self.index}", sample)
 
+    def shared(self, name: str) -> torch.Generator:
+        """The source of random numbers that all samples of the step share, on all processes."""
+        return draw(self.seed, f"{self.stage}/{name}/{self.index}/shared")
+
     def normal(self, name: str, *shape: int) -> Tensor:
         """Standard normal numbers for each of this process's samples, `[n, *shape]`, float32."""
         rows = [torch.randn(shape, generator=self.chance(name, sample)) for sample in self.samples]

@@ -17,7 +17,7 @@ from .clips import quantise
 from .draws import draw_seed
 from .errors import UserError
 from .evaluator import Evaluator
-from .generator import Generator
+from .generator import Generator, OnReal
 from .journal import Journal
 from .loading import Samples, batches
 from .protocol import load_protocol
@@ -164,8 +164,17 @@ class Judge:
             workers=run.workers,
             track=talk.track,
         )
-        resolved = self.evaluator.resolve(self.preview(stage))
+        generator = self.preview(stage)
+        resolved = self.evaluator.resolve(generator)
         self.evaluator.clips(run.source, resolved, cycle=True)  # fails before hours pass
+        if isinstance(generator, OnReal):
+            try:
+                generator.eligible  # noqa: B018
+            except ValueError as error:
+                raise UserError(
+                    f"{stage.name} is judged on real videos, but {error}. Add longer ones, or set"
+                    f" stages.{stage.name}.metric to one of shorter clips."
+                ) from error
 
     def preview(self, stage: Stage) -> Generator:
         """What a stage makes as it is."""

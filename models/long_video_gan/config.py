@@ -83,9 +83,10 @@ class ModelConfig(Config):
         if high.height > high.width or high.width & (high.width - 1):
             raise ValueError(f"frames must be as wide as a power of 2, and no higher; not {high.height}x{high.width}")
         factor = high.width // low.width
-        if (low.height * factor, low.width * factor) != (high.height, high.width):
+        if factor < 2 or (low.height * factor, low.width * factor) != (high.height, high.width):
             raise ValueError(
-                f"{high.height}x{high.width} is no whole multiple of the low-resolution {low.height}x{low.width}"
+                f"{high.height}x{high.width} is not twice, or another multiple of, the low-resolution"
+                f" {low.height}x{low.width}"
             )
         return self
 

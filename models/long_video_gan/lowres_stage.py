@@ -9,14 +9,14 @@ from torch import Tensor
 
 from vidbench.generator import VideoSource
 from vidbench.models.layers.averages import share_averages
+from vidbench.models.layers.diffaug import NUM_DRAWS as NUM_DIFFAUG_DRAWS
+from vidbench.models.layers.diffaug import diff_augment
 from vidbench.models.layers.loss import discriminator_loss, generator_loss, r1_penalty
 from vidbench.stage import Batches, Origin, State, Step
 
 from .adversarial import MAGNITUDE_DECAY, Adversarial
 from .config import LongVideoGANConfig, LowResStage
-from .diffaug import NUM_DRAWS as NUM_DIFFAUG_DRAWS
-from .diffaug import diff_augment
-from .lowres_generator import STRIDE, LowResGenerator
+from .lowres_generator import STRIDE, LowResGenerator, whole_strides
 from .networks import build_lowres_discriminator, build_lowres_generator
 from .stretch import NUM_DRAWS as NUM_STRETCH_DRAWS
 from .stretch import temporal_stretch
@@ -55,6 +55,7 @@ class LowResGAN(Adversarial):
             config, origin, build_lowres_generator(model, device), build_lowres_discriminator(model, device)
         )
         self.frames = model.lowres.frames
+        self.made = len(whole_strides(0, self.frames + STRIDE))
         self.reads = {"D": 1, "R1": self.settings.r1_every}
         self.reader = Reader((model.lowres.height, model.lowres.width), self.frames, self.settings.mirror)
 
@@ -72,7 +73,7 @@ class LowResGAN(Adversarial):
         noise, starts = self._noise("G", step)
         loss = torch.zeros([], device=noise.device)
         for part in self.parts(step):
-            fake = self.G.excerpts(noise[part], self.frames + STRIDE, starts[part], self.frames)
+            fake = self.G.excerpts(noise[part], self.made, starts[part], self.frames)
             loss += self.add_gradients(generator_loss(self._judge(fake, "G", part, step)), step)
         self.descend("G", step)
         self.D.requires_grad_(True)
@@ -81,7 +82,7 @@ class LowResGAN(Adversarial):
     def _update_discriminator(self, batch: Mapping[str, Tensor], step: Step) -> Tensor:
         noise, starts = self._noise("D", step)
         with torch.no_grad():
-            videos = self.G(noise, self.frames + STRIDE, MAGNITUDE_DECAY)
+            videos = self.G(noise, self.made, MAGNITUDE_DECAY)
         fake = torch.stack([video[:, s : s + self.frames] for video, s in zip(videos, starts, strict=True)])
         real = normalised(batch["frames"])
         loss = torch.zeros([], device=fake.device)
@@ -105,7 +106,7 @@ class LowResGAN(Adversarial):
 
     def _noise(self, name: str, step: Step) -> tuple[Tensor, list[int]]:
         """Temporal noise of each video, and the frame at which what is kept of it starts; edges are anywhere."""
-        noise = step.normal(f"{name}/noise", self.G.noise_channels, self.G.noise_length(self.frames + STRIDE))
+        noise = step.normal(f"{name}/noise", self.G.noise_channels, self.G.noise_length(self.made))
         return noise, (step.uniform(f"{name}/start") * STRIDE).long().tolist()
 
     def _judge(self, videos: Tensor, name: str, part: slice, step: Step) -> Tensor:

@@ -109,9 +109,12 @@ class LongVideoGAN(System):
 
     def sample(self, seeds: Sequence[int], num_frames: int, start: int = 0) -> Tensor:
         """Frames `start : start + num_frames` of one video a seed, `[N, 3, T, H, W]` in [-1, 1]."""
-        return torch.cat(
-            [self._high([seed], self._low([seed], start, num_frames + 2 * self.context)) for seed in seeds]
-        )
+        needed = num_frames + 2 * self.context
+        height, width = self.lowres.sizes[-1]
+        budget = CPU_PIXELS if self.lowres.spatial_input.device.type == "cpu" else GPU_PIXELS
+        at_once = max(1, budget // (min(needed, CHUNK) * height * width))
+        parts = [seeds[i : i + at_once] for i in range(0, len(seeds), at_once)]
+        return torch.cat([self._high(part, self._low(part, start, needed)) for part in parts])
 
     def on_real(self, real: VideoSource, num_frames: int) -> Mapping[str, OnReal]:
         """The second stage on real low-resolution frames."""

@@ -11,8 +11,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from vidbench.models.layers.diffaug import NUM_DRAWS, diff_augment
 from vidbench.models.layers.loss import generator_loss, r1_penalty
-from vidbench.models.long_video_gan.diffaug import NUM_DRAWS, diff_augment
 from vidbench.models.long_video_gan.lowres_discriminator import LowResDiscriminator
 from vidbench.models.long_video_gan.lowres_generator import LowResGenerator
 from vidbench.models.long_video_gan.stretch import stretch, stretched_length

@@ -1,5 +1,6 @@
 """Training samples: every pass visits every video once, whoever reads it and wherever a run goes on."""
 
+import pickle
 from collections import Counter
 from dataclasses import replace
 from typing import ClassVar
@@ -14,13 +15,13 @@ from tests.videos import render
 from vidbench.errors import UserError
 from vidbench.loading import Samples, batches
 from vidbench.sources import open_source, source_from_array
-from vidbench.stage import Step
+from vidbench.stage import Stage, Step
 
 
 class Reading:
     """As much of a stage as reading needs: a sample is the video's number, and a draw."""
 
-    name, frames, reads = "gan", 3, {"real": 1}
+    name, frames, reads = "gan", 3, Stage.reads
 
     @staticmethod
     def reader(source, video, chance):
@@ -49,6 +50,20 @@ def test_each_pass_visits_every_video_once(count, batch, seed, visit):
     made = samples(count, batch, seed=seed)
     places = [divmod(position, batch) for position in range(visit * count, (visit + 1) * count)]
     assert Counter(made.video("real", *place).name for place in places) == Counter(video.name for video in made.videos)
+
+
+def test_a_batch_that_not_every_step_reads_visits_every_video_once_a_pass_too():
+    made = samples(10, 5, stage=ReadingTwo)
+    for visit in range(3):
+        names = [made.video("R1", 3 * step, sample).name for step in (2 * visit, 2 * visit + 1) for sample in range(5)]
+        assert sorted(names) == [video.name for video in made.videos]
+
+
+def test_what_reads_can_be_sent_to_other_processes():
+    """As where processes are not forked; the reads of a stage that says nothing are those of all stages."""
+    made = samples()
+    made.reader = None  # a stage's is a plain object
+    assert pickle.loads(pickle.dumps(made)).reads == {"real": 1}
 
 
 def test_passes_seeds_and_stages_have_orders_of_their_own():

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidbench.models.long_video_gan import diffaug, stretch
+from vidbench.models.layers import diffaug
+from vidbench.models.long_video_gan import stretch
 
 VIDEO = torch.rand(2, 3, 6, 10, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 - 1
 HALF = 0.5

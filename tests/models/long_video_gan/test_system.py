@@ -8,6 +8,7 @@ from tests.models.long_video_gan.small import CONTEXT, config, lowres, superres,
 from tests.vidbench.systems import Listener
 from vidbench.checkpoints import load_checkpoint, read_about
 from vidbench.draws import draw
+from vidbench.errors import UserError
 from vidbench.models.long_video_gan import LongVideoGAN
 from vidbench.models.long_video_gan import system as module
 from vidbench.models.long_video_gan.system import CHUNK, SuperResolved
@@ -200,10 +201,10 @@ def test_real_videos_too_short_for_the_context_are_not_enlarged():
         enlarger(17, exact).sample([1], 17)
 
 
-def training(folder, **values):
+def training(folder, frames=140, **values):
     """A run on a few textures."""
     settings = config(**({"checkpoint_every": 2, "evaluate_every": 3, "metric": "color-drift@2"} | values))
-    return Run("long-video-gan", LongVideoGAN, settings, "small", real_videos(3, 140), "toy3d", folder, workers=0)
+    return Run("long-video-gan", LongVideoGAN, settings, "small", real_videos(3, frames), "toy3d", folder, workers=0)
 
 
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
@@ -230,3 +231,10 @@ def test_each_stage_is_scored_and_seen(tmp_path):
         assert (run.folder / "samples" / f"{stage}-0000001.mp4").exists()
     states = {name: load_checkpoint(run.best(name)).state for name in ("lowres", "superres")}
     assert LongVideoGAN.from_states(run.config, states, 25.0).sample([1], 2).shape == (1, 3, 2, 16, 16)
+
+
+def test_videos_without_room_for_the_context_are_found_out_before_training(tmp_path):
+    """The metric's clips are of 129 frames; the second stage makes them of two more."""
+    with pytest.raises(UserError, match=r"superres is judged on real videos, but drift has no readable video of 131 "):
+        train(training(tmp_path, frames=130, steps=1), ["superres"], None, Listener())
+    assert not (tmp_path / "superres").exists()

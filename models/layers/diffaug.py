@@ -1,4 +1,4 @@
-"""Differentiable augmentation (Zhao et al., NeurIPS 2020): what the low-resolution discriminator sees of a video.
+"""Differentiable augmentation (Zhao et al., NeurIPS 2020): what discriminators see of a video or an image.
 
 One transform of colour, place and content for all frames of a video. It is differentiable twice.
 """
@@ -10,6 +10,10 @@ from torch import Tensor
 
 NUM_DRAWS = 7
 """Uniform numbers of one video: brightness, saturation, contrast, shift up and left, row and column of the hole."""
+
+
+NUM_COLOR_TRANSLATION_DRAWS = 5
+"""Of these the first five."""
 
 
 def diff_augment(videos: Tensor, draws: Tensor) -> Tensor:
@@ -36,6 +40,22 @@ def diff_augment(videos: Tensor, draws: Tensor) -> Tensor:
     places = torch.tensor([side + 1 - hole % 2 for side, hole in zip((height, width), holes, strict=True)])
     centres = (draws[:, 5:7] * places).floor().long()
     return cut_out(shifted(colored, shifts), centres, holes)
+
+
+def color_translation(videos: Tensor, draws: Tensor) -> Tensor:
+    """Colour and place alone: each video moves by an eighth of its side at most, and no hole is cut.
+
+    Args:
+        videos: `[N, 3, T, S, S]`, in [-1, 1].
+        draws: `[N, NUM_COLOR_TRANSLATION_DRAWS]`, uniform in [0, 1); best drawn in float64.
+
+    Returns:
+        `[N, 3, T, S, S]`; values may leave [-1, 1].
+    """
+    draws = draws.double().cpu()
+    limit = int(videos.shape[-1] / 8 + 0.5)
+    shifts = (draws[:, 3:] * (2 * limit + 1)).floor().long() - limit
+    return shifted(change_colors(videos, draws[:, :3].to(videos)), shifts)
 
 
 def change_colors(videos: Tensor, u: Tensor) -> Tensor:
