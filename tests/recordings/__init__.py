@@ -3,7 +3,7 @@
 A recording is a `.safetensors` file with `in/...`, `out/...` and `out64/...` tensors. Its metadata names the
 `component` that it records as `<folder>/<kind>`. Every module of this package that is not a test serves the folder of
 its name: its `CHECKS` maps kinds to functions that take a `Recording` and assert. Folders named `dataset` hold sample
-data sets, which other tests read.
+data sets, which other tests read; a file beside a `config.json` holds the weights of a network that recordings are of.
 """
 
 import importlib
@@ -56,7 +56,7 @@ def collect(root: Path) -> list[Path]:
 
 def _is_collected(path: Path, root: Path) -> bool:
     folder, *below = path.relative_to(root).parts
-    if "dataset" in below:
+    if "dataset" in below or (path.parent / "config.json").exists():
         return False
     try:
         component = metadata(path).get("component", "")

@@ -69,6 +69,13 @@ def test_the_expected_frames_of_a_sample_data_set_are_no_recording(tmp_path):
     assert collect(tmp_path) == []
 
 
+def test_weights_beside_their_configuration_are_no_recording(tmp_path):
+    weights = record(tmp_path / "video_ldm" / "diffusion_pytorch_model.safetensors", None)
+    assert collect(tmp_path) == [weights]
+    (tmp_path / "video_ldm" / "config.json").write_text("{}")
+    assert collect(tmp_path) == []
+
+
 def test_no_pending_kind_has_a_check(tmp_path):
     assert folders() >= {component.split("/")[0] for component in PENDING}
     for component in PENDING:

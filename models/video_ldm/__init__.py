@@ -1,0 +1,1 @@
+"""Video LDM (Blattmann et al., *Align your Latents*, CVPR 2023)."""
