@@ -12,7 +12,7 @@ from .errors import UserError
 from .files import atomic_write, check_writable
 from .runs import load_system
 from .stage import Imported, System
-from .weights.persistence import read_snapshot
+from .weights.snapshots import open_snapshot
 
 FPS = 25.0
 """Frames a second, where neither the user nor the file says any."""
@@ -98,7 +98,7 @@ def open_import(model: str, files: Sequence[Path], out: Path, fps: float | None)
     named = ", ".join(map(str, files))
     folder = out / model / f"imported-{files[0].stem}"
     check_writable(folder)
-    snapshots = [read_snapshot(file) for file in files]
+    snapshots = [open_snapshot(file) for file in files]
     try:
         found = system.from_official(snapshots)
     except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:  # whatever sizes the tensors pretend

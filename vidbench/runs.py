@@ -1,8 +1,9 @@
 """Runs: what is trained, on what, and where it goes; from what a user asks for to networks at their beginning."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import yaml
 
 from . import config
 from .checkpoints import About, load_checkpoint, read_about
+from .datasets import DataSet
 from .draws import draw_seed
 from .errors import UserError
 from .evaluator import check_device
@@ -45,6 +47,18 @@ class Run:
     seed: int = 0
     device: str = "cpu"
     workers: int = 1
+    others: Mapping[str, Source] = field(default_factory=dict)
+    """Other training videos than `source`, by the stages that are trained on them."""
+
+    @property
+    def data(self) -> str:
+        """The data set's name, or several."""
+        names = dict.fromkeys(self.source_of(stage).name for stage in self.system.stages)
+        return "+".join(names)
+
+    def source_of(self, stage: str) -> Source:
+        """The videos that a stage is trained on."""
+        return self.others.get(stage, self.source)
 
     def last(self, stage: str) -> Path:
         """Where training goes on from."""
@@ -56,9 +70,13 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides the weights; a folder holds one of these."""
+        sources = {"data": self.source, **{f"data of {stage}": source for stage, source in self.others.items()}}
         return {
             "model": self.model,
-            "data": {"name": self.source.name, "split": self.source.split, "fingerprint": self.source.fingerprint},
+            **{
+                key: {"name": source.name, "split": source.split, "fingerprint": source.fingerprint}
+                for key, source in sources.items()
+            },
             "seed": self.seed,
             "config": self.config.model_dump(mode="json"),
         }
@@ -118,8 +136,9 @@ def open_run(
     device: str,
     workers: int,
     steps: int | None,
+    domains: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Run, list[str]]:
-    """A run, and the stages of it that are to be trained.
+    """A run, and the stages of it that are to be trained; `domains` are data sets by what is learned from them.
 
     Raises:
         UserError: an unknown name, or videos or a device that are not there.
@@ -133,26 +152,40 @@ def open_run(
     for stage in stages:
         if stage not in system.stages:
             raise unknown(f"stage of {model}", stage, system.stages)
+    for domain in domains:
+        if domain not in system.domains.values():
+            raise UserError(f"{model} learns from one data set, and has no --{domain}-dataset. Give it --data.")
+    named = {stage: domains.get(domain, real or data) for stage, domain in system.domains.items()}
+    if len(set(named.values())) > 1:
+        settings = system.across(settings)
     size = system.size_of(settings)
-    source, card = open_real(real or data, split, size)
-    source = source.resized(size)
-    if card:
-        source.name = card.name
+    opened = {name: open_training(name, split, size) for name in {*named.values()} or {real or data}}
+    source, card = opened[[real or data, *named.values()][-1]]
     tier = "+".join([config_path.stem if config_path else tier, *changes])
-    folder = out / model / folder_name(f"{source.name}-{tier}")
     run = Run(
         model=model,
         system=system,
         config=settings,
         tier=tier,
         source=source,
+        others={stage: opened[name][0] for stage, name in named.items() if opened[name][0] is not source},
         backbone=backbone or (card.backbone if card else "i3d"),
-        folder=folder,
+        folder=out / model,
         seed=seed,
         device=device,
         workers=workers,
     )
+    run = replace(run, folder=run.folder / folder_name(f"{run.data}-{tier}"))
     return run, [stage for stage in system.stages if not stages or stage in stages]
+
+
+def open_training(name: str, split: str | None, size: tuple[int, int]) -> tuple[Source, DataSet | None]:
+    """Videos to train on, of a data set or at a path, and the card of the data set."""
+    source, card = open_real(name, split, size)
+    source = source.resized(size)
+    if card:
+        source.name = card.name
+    return source, card
 
 
 def claim(run: Run) -> None:
@@ -210,7 +243,8 @@ def build_stage(run: Run, name: str) -> Stage:
         if run.last(other).exists():
             before[other] = load_checkpoint(run.last(other)).state
     torch.manual_seed(draw_seed(run.seed, f"{name}/networks"))
-    origin = Origin(commonest(run.source, "size"), commonest(run.source, "fps") or 25.0)
+    source = run.source_of(name)
+    origin = Origin(commonest(source, "size"), commonest(source, "fps") or 25.0)
     try:
         return run.system.stages[name](run.config, origin, run.device, before)
     except ValueError as error:
@@ -220,10 +254,12 @@ def build_stage(run: Run, name: str) -> Stage:
 def describe_run(run: Run, stages: list[str], steps: int | None) -> Iterator[str]:
     """Lines for the user before anything long begins: data, networks, where it goes, and where it goes on."""
     height, width = run.source.size
-    yield (
-        f"{run.model} {run.tier} on {run.source.name}{f' ({run.source.split})' if run.source.split else ''}:"
-        f" {len(run.source.videos):,} videos at {height}x{width}, seed {run.seed}, to {run.folder}"
+    sources = dict.fromkeys(run.source_of(stage) for stage in run.system.stages)
+    shown = " and ".join(
+        f"{source.name}{f' ({source.split})' if source.split else ''}: {len(source.videos):,} videos"
+        for source in sources
     )
+    yield f"{run.model} {run.tier} on {shown} at {height}x{width}, seed {run.seed}, to {run.folder}"
     for name in stages:
         config, last = stage_config(run, name), run.last(name)
         begun = f", from step {read_about(last).step:,}" if last.exists() else ""
@@ -269,17 +305,18 @@ def parameters(network: Any) -> int:
 
 def about(run: Run, stage: Stage, step: int, **values: Any) -> About:
     """What a checkpoint says of itself."""
+    source = run.source_of(stage.name)
     return About(
         model=run.model,
         stage=stage.name,
         step=step,
         config=run.config.model_dump(mode="json"),
         tier=run.tier,
-        data=run.source.name,
-        data_fingerprint=run.source.fingerprint,
-        split=run.source.split,
-        size=commonest(run.source, "size"),
-        fps=commonest(run.source, "fps") or 25.0,
+        data=run.data,
+        data_fingerprint=source.fingerprint,
+        split=source.split,
+        size=commonest(source, "size"),
+        fps=commonest(source, "fps") or 25.0,
         seed=run.seed,
         **values,
     )

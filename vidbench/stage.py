@@ -202,6 +202,8 @@ class System(Generator):
     """Its stages in order: functions of (configuration, origin, device, states of the stages before)."""
     needed: ClassVar[tuple[str, ...]]
     """The stages that sampling needs."""
+    domains: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """What each stage learns, by its name, where stages may learn from different data sets: `--<domain>-dataset`."""
     version: ClassVar[int] = 1
     """Raised whenever the same weights give other videos."""
     continuous: ClassVar[bool] = False
@@ -215,6 +217,11 @@ class System(Generator):
     @abstractmethod
     def size_of(cls, config: Any) -> tuple[int, int]:
         """Height and width of the videos that a configuration is for."""
+
+    @classmethod
+    def across(cls, config: Any) -> Any:
+        """The configuration for stages that learn from different data sets; of systems with `domains`."""
+        raise NotImplementedError
 
     @classmethod
     @abstractmethod

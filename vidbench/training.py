@@ -60,14 +60,8 @@ def train(run: Run, stages: list[str], steps: int | None, talk: Talk) -> None:
     """
     claim(run)
     with alone(run.folder):
-        bad = index_all(run.source, run.workers, talk.track)
-        if bad:
-            first, reason = next(iter(bad.items()))
-            raise UserError(
-                f"{run.source.name}: {len(bad)} of {len(run.source.videos)} videos cannot be read, such as {first}"
-                f" ({reason}). Repair or remove them."
-            )
         for name in stages:
+            require_readable(run, name, talk)
             planned = stage_config(run, name).steps
             if steps is not None and steps > planned:
                 talk.say(
@@ -75,6 +69,22 @@ def train(run: Run, stages: list[str], steps: int | None, talk: Talk) -> None:
                     f" follow. To train longer: --set stages.{name}.steps={steps}"
                 )
             train_stage(run, name, last_step(run, name, steps), talk)
+
+
+def require_readable(run: Run, name: str, talk: Talk) -> None:
+    """Find out about every video that a stage is trained on.
+
+    Raises:
+        UserError: one cannot be read.
+    """
+    source = run.source_of(name)
+    bad = index_all(source, run.workers, talk.track)
+    if bad:
+        first, reason = next(iter(bad.items()))
+        raise UserError(
+            f"{source.name}: {len(bad)} of {len(source.videos)} videos cannot be read, such as {first}"
+            f" ({reason}). Repair or remove them."
+        )
 
 
 @contextmanager
@@ -111,8 +121,9 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
             f"A batch of {config.batch} cannot be shared by {world()} process{'es' * (world() > 1)} in groups of"
             f" {stage.group}. Take a multiple of {world() * stage.group}: --set stages.{name}.batch=N."
         )
-    samples = Samples(run.source, stage, Step(run.seed, name, start, config.batch, rank(), world(), run.device))
-    if short := len(run.source.videos) - len(samples.videos):
+    source = run.source_of(name)
+    samples = Samples(source, stage, Step(run.seed, name, start, config.batch, rank(), world(), run.device))
+    if short := len(source.videos) - len(samples.videos):
         talk.say(f"{name}: {short:,} videos of fewer than {stage.frames} frames are left out")
     _ = samples[start, 0]  # what does not fit the stage is found here, not by a process that reads
     judge = Judge(run, stage, config.metric, talk)
@@ -152,12 +163,12 @@ class Judge:
     """Looks at a stage every so often: a sample grid, a score, and the best checkpoint so far."""
 
     def __init__(self, run: Run, stage: Stage, metric: str, talk: Talk) -> None:
-        self.run, self.talk = run, talk
+        self.run, self.talk, self.source = run, talk, run.source_of(stage.name)
         protocol = load_protocol(metric)
         self.frames = protocol.span
         self.evaluator = Evaluator(
             protocol,
-            run.source,
+            self.source,
             backbone=run.backbone,
             size=self.preview(stage).size,
             device=run.device,
@@ -166,7 +177,7 @@ class Judge:
         )
         generator = self.preview(stage)
         resolved = self.evaluator.resolve(generator)
-        self.evaluator.clips(run.source, resolved, cycle=True)  # fails before hours pass
+        self.evaluator.clips(self.source, resolved, cycle=True)  # fails before hours pass
         if isinstance(generator, OnReal):
             try:
                 generator.eligible  # noqa: B018
@@ -178,7 +189,7 @@ class Judge:
 
     def preview(self, stage: Stage) -> Generator:
         """What a stage makes as it is."""
-        return stage.preview(self.run.source, self.frames)
+        return stage.preview(self.source, self.frames)
 
     def look(self, stage: Stage, step: int, journal: Any) -> None:
         """Sample, score, and keep the networks if none were better."""

@@ -14,6 +14,8 @@ from .common import debug_option, json_option, out_option, say
 @click.option("--model", default="stylegan-v", show_default=True, metavar="NAME", help="The system to train.")
 @click.option("--stage", "stages", multiple=True, metavar="NAME", help="Train this stage; repeatable.  [default: all]")
 @click.option("--data", default="toy-ride", show_default=True, metavar="NAME", help="Data set, by name.")
+@click.option("--content-dataset", metavar="NAME|PATH", help="Of MoCoGAN-HD: what things look like.  [default: --data]")
+@click.option("--motion-dataset", metavar="NAME|PATH", help="Of MoCoGAN-HD: how they move.  [default: --data]")
 @click.option("--real", metavar="PATH", help="Train on these videos instead: a folder, zip or array file.")
 @click.option("--split", metavar="NAME", help="Split of the videos.  [default: train]")
 @click.option(
@@ -34,7 +36,9 @@ from .common import debug_option, json_option, out_option, say
 @json_option
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and stop.")
 @debug_option
-def command(as_json: bool, dry_run: bool, **values: Any) -> None:
+def command(
+    as_json: bool, dry_run: bool, content_dataset: str | None, motion_dataset: str | None, **values: Any
+) -> None:
     """Train a system, stage after stage; run again, it goes on where it stopped.
 
     Checkpoints, sample grids, a log and TensorBoard's files go to the run's folder. Ctrl-C ends after the current step.
@@ -48,6 +52,8 @@ def command(as_json: bool, dry_run: bool, **values: Any) -> None:
     vidbench train --model stylegan-v --real data --tier small
     # what would be trained
     vidbench train --tier paper-sky-timelapse --dry-run
+    # the look of one data set, the motion of another
+    vidbench train --model mocogan-hd --content-dataset toy-sky --motion-dataset toy-ride
     # two processes
     torchrun --nproc-per-node 2 -m vidbench train --model stylegan-v
     """
@@ -59,7 +65,9 @@ def command(as_json: bool, dry_run: bool, **values: Any) -> None:
 
     with joined(values["device"]) as device, bars() as (track, status):
         speak = say if is_first() else lambda line: None
-        run, stages = open_run(**{**values, "device": device})
+        given = {"content": content_dataset, "motion": motion_dataset}
+        domains = {domain: name for domain, name in given.items() if name}
+        run, stages = open_run(**{**values, "device": device}, domains=domains)
         for line in describe_run(run, stages, values["steps"]):
             speak(line)
         if dry_run:

@@ -3,14 +3,14 @@
 import mmap
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 
-from ..errors import UserError
 from .pickles import LARGEST_PICKLE, Pickle, Record, Storage, View, read_pickle
+from .refusing import refusing
 
 LARGEST = 2**28
 """Bytes of a file, and of the tensors in it: five times the network. Nothing larger is opened."""
@@ -33,6 +33,10 @@ DTYPES = {
     "BoolStorage": torch.bool,
 }
 
+Key = TypeVar("Key", bound=Hashable)
+Stored = Callable[[Storage, int], bytes]
+"""Gives the first so many bytes of a storage, fewer if it is the shorter."""
+
 
 def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     """All tensors of a weights file, by the names that it gives them.
@@ -44,19 +48,11 @@ def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
         UserError: it is none of these, damaged, larger than 256 MiB, or asks for more than tensors.
     """
     path = Path(path)
-    try:
+    with refusing(path, "weights file", "Download or copy it again."):
         if path.exists() and not path.is_file():
             raise ValueError("it is not a file")
         with path.open("rb") as file:
             return _read(file)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}). Check the path.") from error
-    except Exception as error:  # whatever is wrong with a file from outside, the answer is one sentence
-        named = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        reason = " ".join(named.split())
-        raise UserError(
-            f"{path} is not a readable weights file ({reason[:200]}). Download or copy it again."
-        ) from error
 
 
 def _read(file: BinaryIO) -> dict[str, torch.Tensor]:
@@ -66,10 +62,8 @@ def _read(file: BinaryIO) -> dict[str, torch.Tensor]:
     file.seek(0)
     if size > LARGEST:
         raise ValueError(f"it has {size:,} bytes; {LARGEST:,} are the most")
-    if head.startswith(ZIP):
-        tensors = _read_zip(file)
-    elif head == LEGACY:
-        tensors = _read_legacy(file, size)
+    if is_saved(head):
+        tensors = _assemble(*open_saved(file, size))
     elif head[8:9] == b"{":
         import safetensors.torch
 
@@ -83,19 +77,41 @@ def _read(file: BinaryIO) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _read_zip(file: BinaryIO) -> dict[str, torch.Tensor]:
+def is_saved(head: bytes) -> bool:
+    """Whether a file that begins so is one of torch.save, of now or of before 2020, or of torch.jit.save."""
+    return head.startswith((ZIP, LEGACY))
+
+
+def open_saved(file: BinaryIO, size: int) -> tuple[Any, Stored]:
+    """What such a file describes, and what gives the bytes of its storages as long as it is open.
+
+    Raises:
+        ValueError: it is damaged, or asks for more than tensors; the message completes a sentence about the file.
+    """
+    file.seek(0)
+    if file.read(len(ZIP)) == ZIP:
+        return _open_zip(file)
+    file.seek(0)
+    pickle, places = legacy_layout(file, size)
+
+    def stored(storage: Storage, length: int) -> bytes:
+        if storage not in places:
+            raise ValueError("a storage is missing")
+        file.seek(places[storage])
+        return file.read(length)
+
+    return pickle.tree, stored
+
+
+def _open_zip(file: BinaryIO) -> tuple[Any, Stored]:
     """A file of torch.save or torch.jit.save: `<root>/data.pkl`, and one entry `<root>/data/<key>` a storage."""
     _require_few_entries(file)
-    with zipfile.ZipFile(file) as archive:
-        roots = [name.partition("/")[0] for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
-        if len(roots) != 1:
-            raise ValueError(f"it has {len(roots)} entries named <folder>/data.pkl instead of one")
-        pickle = read_pickle(_entry(archive, f"{roots[0]}/data.pkl", LARGEST_PICKLE))
-
-        def stored(storage: Storage, length: int) -> bytes:
-            return _entry(archive, f"{roots[0]}/data/{storage.key}", length)
-
-        return _assemble(pickle.tree, stored)
+    archive = zipfile.ZipFile(file)
+    roots = [name.partition("/")[0] for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
+    if len(roots) != 1:
+        raise ValueError(f"it has {len(roots)} entries named <folder>/data.pkl instead of one")
+    pickle = read_pickle(_entry(archive, f"{roots[0]}/data.pkl", LARGEST_PICKLE))
+    return pickle.tree, lambda storage, length: _entry(archive, f"{roots[0]}/data/{storage.key}", length)
 
 
 def _require_few_entries(file: BinaryIO) -> None:
@@ -119,19 +135,6 @@ def _entry(archive: zipfile.ZipFile, name: str, length: int) -> bytes:
         raise ValueError(f"the entry {name[:80]!r} is compressed in an unusual way")
     with archive.open(entry) as stream:
         return stream.read(min(length, entry.file_size))
-
-
-def _read_legacy(file: BinaryIO, size: int) -> dict[str, torch.Tensor]:
-    """A file of torch.save before 2020."""
-    pickle, places = legacy_layout(file, size)
-
-    def stored(storage: Storage, length: int) -> bytes:
-        if storage not in places:
-            raise ValueError("a storage is missing")
-        file.seek(places[storage])
-        return file.read(length)
-
-    return _assemble(pickle.tree, stored)
 
 
 def legacy_layout(file: BinaryIO, size: int) -> tuple[Pickle, dict[Storage, int]]:
@@ -168,18 +171,17 @@ def _next_pickle(file: BinaryIO) -> Pickle:
     return pickle
 
 
-def _assemble(tree: Any, stored: Callable[[Storage, int], bytes]) -> dict[str, torch.Tensor]:
-    return view_storages(_attributes(tree) if isinstance(tree, Record) else _state_dict(tree), stored, LARGEST)
+def _assemble(tree: Any, stored: Stored) -> dict[str, torch.Tensor]:
+    scripted = isinstance(tree, Record) and not tree.kind
+    return view_storages(_attributes(tree) if scripted else _state_dict(tree), stored, LARGEST)
 
 
-def view_storages(
-    views: dict[str, View], stored: Callable[[Storage, int], bytes], largest: int
-) -> dict[str, torch.Tensor]:
+def view_storages(views: Mapping[Key, View], stored: Stored, largest: int) -> dict[Key, torch.Tensor]:
     """The tensors that some views describe.
 
     Args:
         views: by name.
-        stored: gives the bytes of a storage, as many as it is asked for.
+        stored: gives the bytes of storages.
         largest: bytes of all storages.
 
     Raises:

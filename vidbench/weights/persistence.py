@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
 from ..stage import Network, Snapshot
 from .archive import dtype_of, view_storages
 from .persistence_machine import PersistenceMachine, Stream
 from .pickles import Record, Storage, View, expect
+from .refusing import SUSPECT, refusing
 
 LARGEST = 2**32
 """Bytes of a file; the authors' have up to some hundred million."""
@@ -34,21 +34,16 @@ def read_snapshot(path: Path) -> Snapshot:
     Raises:
         UserError: it is none, is damaged, or names anything that is not part of a network.
     """
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            if len(content) > LARGEST:
-                raise ValueError(f"it has {len(content):,} bytes; {LARGEST:,} are the most")
-            if content[:1] != b"\x80":
-                raise ValueError("it does not begin as such a pickle does")
-            return _Networks(content, PersistenceMachine(file=content).run(Stream(content))).snapshot()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}). Check the path.") from error
-    except Exception as error:  # whatever is wrong with a file from outside, the answer is one sentence
-        reason = str(error) if type(error) is ValueError else f"it is damaged, {type(error).__name__} {error}"
-        raise UserError(
-            f"{path} is not a readable pickle of networks ({' '.join(reason.split())[:200]}). It was opened no further,"
-            " and nothing in it was run; check that it is what the authors published."
-        ) from error
+    with (
+        refusing(path, "pickle of networks", SUSPECT),
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        if len(content) > LARGEST:
+            raise ValueError(f"it has {len(content):,} bytes; {LARGEST:,} are the most")
+        if content[:1] != b"\x80":
+            raise ValueError("it does not begin as such a pickle does")
+        return _Networks(content, PersistenceMachine(file=content).run(Stream(content))).snapshot()
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .archive import LEGACY, dtype_of, legacy_layout
-from .pickles import INERT, Machine, Name, Record, Storage, expect
+from .pickles import INERT, NAMESPACE, Machine, Name, Record, Storage, expect
 
 LARGEST_STRUCTURE = 2**23
 """Bytes of instructions, ten times those of a whole training snapshot."""
@@ -49,7 +49,7 @@ STUBS = {
 OWN = {name for name in STUBS if name.startswith(("training.", "torch_utils."))} | {PERSISTENT, "dnnlib.util.EasyDict"}
 """The authors' own, which may stand in a package `src`."""
 NAMES = {
-    *(INERT - {"torch._utils._rebuild_tensor", "torch.jit._pickle.restore_type_tag"}),
+    *(INERT - {NAMESPACE, "torch._utils._rebuild_tensor", "torch.jit._pickle.restore_type_tag"}),
     *STUBS,
     *OWN,
     *(f"src.{name}" for name in OWN),

@@ -8,7 +8,10 @@ from typing import Any, ClassVar, TypeVar
 
 LARGEST_PICKLE = 2**20
 LONGEST_NAME = 500
+NAMESPACE = "argparse.Namespace"
+"""The arguments of a training script, which some files keep beside their tensors."""
 INERT = {
+    NAMESPACE,
     "collections.OrderedDict",
     "torch._utils._rebuild_parameter",
     "torch._utils._rebuild_tensor",
@@ -249,9 +252,10 @@ class Machine:
 
     def _do_newobj(self, argument: None) -> None:
         self.stack.pop()
-        if not expect(Name, self.stack.pop()).text.startswith("__torch__."):
+        name = expect(Name, self.stack.pop()).text
+        if name != NAMESPACE and not name.startswith("__torch__."):
             raise TypeError
-        self._push(Record())
+        self._push(Record(kind=name if name == NAMESPACE else ""))
 
     def _do_build(self, argument: None) -> None:
         state, target = self.stack.pop(), self.stack[-1]
