@@ -44,9 +44,10 @@ def open_generator(
             given = "--checkpoint" if checkpoint else "--fps" if fps else f"--{next(iter(stages or ()))}"
             raise UserError(f"{model} is not a trained system of vidbench, and has no {given}. Leave it away.")
         return build_model(model, **values), {"options": values}
-    trained = None
-    if checkpoint is not None or set(kind.needed) - set(stages or ()):
-        trained = choose_trained(model, checkpoint, data, Path("runs"))
+    trained, missing = None, set(kind.needed) - set(stages or ())
+    if checkpoint is not None or missing:
+        trained = choose_trained(model, checkpoint, data, Path("runs"), missing)
+        trained = trained or choose_trained(model, checkpoint, data, Path("runs"), ())  # it says what is missing
     if stages:
         trained = exchange_stages(trained, model, stages)
     if trained is None:

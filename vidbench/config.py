@@ -91,7 +91,8 @@ def build(kind: type[T], values: dict[str, Any], origin: str) -> T:
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UserError(f'{origin}: unknown key "{key}".{hint} Known: {", ".join(known)}.') from error
-        raise UserError(f"{origin}: {key} = {reprlib.repr(problem['input'])}: {problem['msg']}.") from error
+        shown = "" if isinstance(problem["input"], dict) else f" = {reprlib.repr(problem['input'])}"
+        raise UserError(f"{origin}: {key}{shown}: {problem['msg']}.") from error
 
 
 def fields_of(kind: type[Config], path: list[str]) -> list[str]:

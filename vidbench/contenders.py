@@ -21,6 +21,7 @@ from .sources import Source, open_source
 from .sources.arrays import ARRAYS
 from .sources.names import ending
 from .stage import System
+from .tables import GIVEN_REAL
 from .trained import choose_trained, no_weights, open_trained
 
 MIN_TO_HALVE = 20  # videos below which a folder without splits is not divided into two halves
@@ -90,20 +91,18 @@ def contenders(request: Request, metric: str, track: Track, say: Callable[[str],
     for name, generator in own.items():
         found.append(Contender(name, evaluator, generator))
         if request.references and isinstance(generator, System):
-            found += later_stages(request, name, generator, evaluator)
+            found += later_stages(name, generator, evaluator)
     references = [name for name in registered if is_reference(name)] if request.references else []
     references += [name for name in request.models if is_reference(name) and name not in references]
     return found + reference_contenders(request, references, evaluator, options, say)
 
 
-def later_stages(request: Request, name: str, system: System, evaluator: Evaluator) -> list[Contender]:
-    """Stages of a system that go on from real videos, those that the score does not use where there are such."""
+def later_stages(name: str, system: System, evaluator: Evaluator) -> list[Contender]:
+    """Stages of a system that go on from the real side's own videos, as LongVideoGAN's authors score them."""
     if evaluator.real is None:
         return []
-    held_out, _ = hold_out(request, evaluator.real, evaluator.size)
-    real = (held_out or evaluator.real).resized(system.size)
-    parts = system.on_real(real, evaluator.protocol.span)
-    return [Contender(f"{name}-{part}", evaluator, generator) for part, generator in parts.items()]
+    parts = system.on_real(evaluator.real.resized(system.size), evaluator.protocol.span)
+    return [Contender(f"{name}-{part}{GIVEN_REAL}", evaluator, generator) for part, generator in parts.items()]
 
 
 def own_generators(request: Request, names: Sequence[str], say: Callable[[str], None]) -> dict[str, Generator]:

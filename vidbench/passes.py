@@ -252,8 +252,12 @@ def read(clips: Clips, indices: list[int], job: Job) -> Iterator[Item | BadVideo
     if isinstance(clips, GeneratedClips) and not clips.generator.in_workers:
         for start in range(0, len(indices), job.batch):
             part = indices[start : start + job.batch]
-            for index, clip in zip(part, clips.sample(part), strict=True):
-                yield reading.item(clip, keep=index < SHEET)
+            try:
+                sampled: list[np.ndarray | BadVideoError] = list(clips.sample(part))
+            except BadVideoError as error:  # of the real videos that a generator stands on
+                sampled = [error] * len(part)
+            for index, clip in zip(part, sampled, strict=True):
+                yield clip if isinstance(clip, BadVideoError) else reading.item(clip, keep=index < SHEET)
     elif indices:
         workers = min(job.workers, -(-len(indices) // job.batch))
         loader: DataLoader[Any] = DataLoader(reading, job.batch, num_workers=workers, collate_fn=list)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import torch
 from .clips import GeneratedClips
 from .errors import BadVideoError
 from .evaluator import Evaluator
-from .generator import Generator
+from .generator import Generator, OnReal
 from .passes import BLOCK
 from .protocol import ClipProtocol
 from .sides import indexed
@@ -102,7 +102,7 @@ def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator |
     assert protocol.size is not None
     workers = max(evaluator.workers, 1)
     read: Callable[[], object]
-    stored = side if isinstance(side, Source) else evaluator.real if getattr(side, "is_reference", False) else None
+    stored = side if isinstance(side, Source) else evaluator.real if isinstance(side, OnReal) else None
     if stored is not None:
         videos = [video for video in indexed(stored)[:64] if stored.info(video).length >= protocol.needed]
         if not videos:

@@ -70,6 +70,7 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """Everything that decides the weights; a folder holds one of these."""
+        stages = self.system.stages
         sources = {"data": self.source, **{f"data of {stage}": source for stage, source in self.others.items()}}
         return {
             "model": self.model,
@@ -78,7 +79,7 @@ class Run:
                 for key, source in sources.items()
             },
             "seed": self.seed,
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json", exclude={"stages": {name: {"cost"} for name in stages}}),
         }
 
 
@@ -200,7 +201,8 @@ def claim(run: Run) -> None:
     if path.exists():
         try:
             theirs = yaml.safe_load(path.read_text())
-            found = difference_of(flat(theirs), flat(ours))
+            known = {key: value for key, value in flat(theirs).items() if not key.endswith(".cost")}
+            found = difference_of(known, flat(ours))
         except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
             raise UserError(f"{path} is no configuration. Remove it, or train with another --out.") from error
         if found and any(run.folder.glob("*/*.safetensors")):  # what came to nothing claims nothing
@@ -282,18 +284,18 @@ def describe_run(run: Run, stages: list[str], steps: int | None) -> Iterator[str
             f"{asked}; parameters: {networks}; {size / 1e6:.0f} MB a checkpoint; scored by"
             f" {config.metric}[{run.backbone}] every {config.evaluate_every:,} steps"
         )
-    if any(stage_config(run, name).cost for name in stages):
+    if run.device == "cpu" and any(stage_config(run, name).cost for name in stages):
         yield expected_time(run, stages, steps)
 
 
 def expected_time(run: Run, stages: list[str], steps: int | None) -> str:
-    """How long the stages will take on this machine as busy as it is, those that were ever measured."""
+    """How long the stages will take on this machine as busy as it is, evaluations left out."""
     probe, parts = probe_seconds(run.device), {}
     for name in stages:
         config, last = stage_config(run, name), run.last(name)
         left = last_step(run, name, steps) - (read_about(last).step if last.exists() else 0)
         if config.cost:
-            parts[name] = max(left, 0) * config.cost * probe / world()
+            parts[name] = max(left, 0) * config.batch * config.cost * probe / world()
     total = f"  expected time: about {duration(sum(parts.values()))}"
     return total + (f" ({', '.join(f'{name} {duration(t)}' for name, t in parts.items())})" if len(parts) > 1 else "")
 

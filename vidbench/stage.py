@@ -35,7 +35,7 @@ class StageConfig(Config):
     metric: str
     """What the best checkpoint is chosen by, such as `fvd16@256`."""
     cost: float | None = Field(default=None, gt=0)
-    """What a step takes of time, where that was measured: in units of the probe in `vidbench.pace`."""
+    """What a sample takes of time on a CPU, where that was measured: in units of the probe in `vidbench.pace`."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,8 @@ class System(Generator):
     """The stages that sampling needs."""
     domains: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """What each stage learns, by its name, where stages may learn from different data sets: `--<domain>-dataset`."""
+    timed_by: ClassVar[str | None] = None
+    """The stage whose videos say how fast things move; None for the last."""
     version: ClassVar[int] = 1
     """Raised whenever the same weights give other videos."""
     continuous: ClassVar[bool] = False
@@ -249,7 +251,7 @@ class System(Generator):
             num_frames: frames of a video that will be wanted.
 
         Returns:
-            Generators by what to call them.
+            Generators by the stage's name.
         """
         return {}
 

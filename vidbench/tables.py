@@ -8,6 +8,8 @@ from rich.text import Text
 
 from .record import Record, require_comparable, shown_with
 
+GIVEN_REAL = "-on-real"
+"""How the names of stages end that are scored on real videos."""
 FLOOR = "one half of the real videos against the other: a floor, not to be compared to the digit"
 
 
@@ -44,6 +46,8 @@ def table(records: Sequence[Record]) -> Table:
         caption += "; N → ∞: extrapolated to infinitely many clips"
     if any(record.floor_of for record in records):
         caption += f"; † {FLOOR}"
+    if any(record.model.endswith(GIVEN_REAL) for record in records):
+        caption += "; ‡ goes on from real videos: a part of a system, and no generator by itself"
     title = Text(f"{head.metric} against {real}", "bold")
     result = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     result.add_column("model")
@@ -66,7 +70,9 @@ def table(records: Sequence[Record]) -> Table:
 
 
 def shown_name(record: Record) -> str:
-    """The model's name, marked where the score is a floor made of one half of the real videos."""
+    """The model's name, marked where its score is a floor made of one half of the real videos, or it is given some."""
+    if record.model.endswith(GIVEN_REAL):
+        return f"{record.model} ‡"
     return f"{record.model} †" if record.floor_of else record.model
 
 

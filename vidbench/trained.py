@@ -1,6 +1,6 @@
 """Trained systems: where their checkpoints lie, and generators made of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -42,12 +42,14 @@ class Trained:
         if any(read_about(checkpoint.path) != checkpoint.about for checkpoint in checkpoints):
             return self.generator(device, **options)  # a training put a newer one in its place meanwhile
         require_system(self.model, checkpoints)
-        about = checkpoints[-1].about
+        fps = {checkpoint.about.stage: checkpoint.about.fps for checkpoint in checkpoints}.get(
+            system.timed_by or "", checkpoints[-1].about.fps
+        )
         origin = ", ".join(str(checkpoint.path) for checkpoint in checkpoints)
         settings = config.build(system.config_type, joined(checkpoints), origin)
         states = {checkpoint.about.stage: checkpoint.state for checkpoint in checkpoints}
         try:
-            generator = system.from_states(settings, states, about.fps, device, **options)
+            generator = system.from_states(settings, states, fps, device, **options)
         except (ValueError, TypeError) as error:
             raise UserError(f"{origin}: {str(error).removesuffix('.')}.") from error
         generator.checkpoint_hash = checkpoint_hash
@@ -97,8 +99,17 @@ def open_trained(path: Path, model: str | None = None) -> Trained:
     return Trained(model or read_about(paths[0]).model, paths)
 
 
-def choose_trained(model: str, checkpoint: Path | None, data: str, out: Path) -> Trained | None:
+def choose_trained(
+    model: str, checkpoint: Path | None, data: str, out: Path, needed: Collection[str] | None = None
+) -> Trained | None:
     """The checkpoint named, else the newest run of a system on a data set below `out`, else the one that ships.
+
+    Args:
+        model: registered name of the system.
+        checkpoint: a run's folder or a file.
+        data: the data set's name.
+        out: where runs lie.
+        needed: stages that a run must have; default those that sampling needs.
 
     Returns:
         None where there is none of these.
@@ -110,7 +121,8 @@ def choose_trained(model: str, checkpoint: Path | None, data: str, out: Path) ->
         return open_trained(checkpoint, model)
     for shelf in (out / model, Path(str(files("vidbench"))) / "results" / "toy" / model):
         named = shelf.glob(f"{folder_name(data)}-*")
-        runs = [run for run in named if all(newest(run, name) for name in MODELS.load(model).needed)]
+        wanted = MODELS.load(model).needed if needed is None else needed
+        runs = [run for run in named if any(run.glob("*/*.safetensors")) and all(newest(run, name) for name in wanted)]
         for run in sorted(runs, key=age):
             trained = open_trained(run, model)
             if read_about(trained.paths[0]).data == data:

@@ -166,11 +166,14 @@ class Judge:
         self.run, self.talk, self.source = run, talk, run.source_of(stage.name)
         protocol = load_protocol(metric)
         self.frames = protocol.span
+        size = self.preview(stage).size
+        if size != self.source.size:
+            self.source = self.source.reduced(size)
         self.evaluator = Evaluator(
             protocol,
             self.source,
             backbone=run.backbone,
-            size=self.preview(stage).size,
+            size=size,
             device=run.device,
             workers=run.workers,
             track=talk.track,

@@ -1,35 +1,38 @@
 """LongVideoGAN's configuration, with the paper's values (Sec. 3, App. A and C; authors' release) as defaults."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from vidbench.stage import Config, StageConfig
 
 from .lowres_generator import block_sizes
 from .temporal_noise import PAPER, TimeScales
 
+Five = Annotated[tuple[PositiveInt, ...], Field(min_length=5, max_length=5)]
+Eleven = Annotated[tuple[PositiveInt, ...], Field(min_length=11, max_length=11)]
+
 
 class LowResModel(Config):
     """The networks of the first stage."""
 
-    height: int = 36
+    height: PositiveInt = 36
     """Of its frames."""
-    width: int = 64
+    width: PositiveInt = 64
     """Of its frames."""
     frames: int = Field(default=128, ge=1)
     """Of the videos that the discriminator sees."""
-    channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 256, 128, 128, 64, 64)
+    channels: Eleven = (512, 512, 512, 512, 512, 256, 256, 128, 128, 64, 64)
     """Of the generator: of its input, and of what leaves each of its ten blocks."""
-    temporal_emb_dim: int = 1024
+    temporal_emb_dim: PositiveInt = 1024
     """Channels of the filtered noise."""
-    w_dim: int = 1024
+    w_dim: PositiveInt = 1024
     """Width of styles."""
     scales: TimeScales = PAPER
     """The temporal filters."""
-    discriminator_channels: tuple[int, ...] = (32, 64, 128, 256, 512)
+    discriminator_channels: Five = (32, 64, 128, 256, 512)
     """Of what enters the discriminator's first block, and of what leaves each of its four."""
-    head_channels: int = 1024
+    head_channels: PositiveInt = 1024
     """Width of the discriminator's layers behind the blocks."""
 
     @model_validator(mode="after")
@@ -43,32 +46,40 @@ class LowResModel(Config):
 class SuperResModel(Config):
     """The networks of the second stage."""
 
-    height: int = 144
+    height: PositiveInt = 144
     """Of its frames, at most their width."""
-    width: int = 256
+    width: PositiveInt = 256
     """Of its frames, a power of two."""
     frames: int = Field(default=4, ge=1)
     """Of the videos that the discriminator sees."""
     context: int = Field(default=4, ge=0)
     """Low-resolution frames on either side of its own that a frame depends on."""
-    z_dim: int = 512
+    z_dim: PositiveInt = 512
     """Width of the latent."""
-    w_dim: int = 512
+    w_dim: PositiveInt = 512
     """Width of the style."""
     margin: int = Field(default=10, ge=1)
     """Samples around the picture in all layers but the last two."""
     num_layers: int = Field(default=14, ge=4)
     """Of the generator, without the one that makes colours."""
-    channel_base: int = 32768
+    channel_base: PositiveInt = 32768
     """Twice a layer's channels times its cutoff..."""
-    channel_max: int = 512
+    channel_max: PositiveInt = 512
     """... at most so many."""
-    discriminator_channel_base: int = 16384
+    discriminator_channel_base: PositiveInt = 16384
     """Channels of a block of the discriminator times its resolution..."""
-    discriminator_channel_max: int = 512
+    discriminator_channel_max: PositiveInt = 512
     """... at most so many."""
     num_fp16_res: int = Field(default=0, ge=0, le=32)
     """Resolutions, the highest, that are computed in half precision on a GPU."""
+
+    @model_validator(mode="after")
+    def _require_channels(self) -> Self:
+        side = max(self.height, self.width)
+        for name in ("channel_base", "discriminator_channel_base"):
+            if getattr(self, name) < side:
+                raise ValueError(f"{name} {getattr(self, name)} leaves no channels at {side} pixels")
+        return self
 
 
 class ModelConfig(Config):

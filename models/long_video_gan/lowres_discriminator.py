@@ -68,7 +68,9 @@ class LowResDiscriminator(nn.Module):
                 f" given were {frames} of {height}x{width}."
             )
         rows, columns = (self.edge - height) // 2, (self.edge - width) // 2
-        x = F.pad(videos, (columns, columns, rows, rows)).contiguous(memory_format=torch.channels_last_3d)
+        x = F.pad(videos, (columns, self.edge - width - columns, rows, self.edge - height - rows)).contiguous(
+            memory_format=torch.channels_last_3d
+        )
         for block in self.blocks:
             x = block(x)
         logits: Tensor = self.epilogue(x)

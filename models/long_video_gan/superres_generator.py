@@ -83,19 +83,12 @@ class SuperResGenerator(torch.nn.Module):
             factors = resize_factors(max(self.lr_size), source.rate)
             self.SG3.resamples.append(torch.nn.Identity() if factors == (1, 1) else Resize(*factors))
 
-    def needed_frames(self, start: int, stop: int) -> tuple[int, int]:
-        """The low-resolution frames, from the first to before the last, that frames `start : stop` depend on.
-
-        Frames are counted alike at both resolutions; below 0 are those before the first one.
-        """
-        return start - self.context, stop + self.context
-
     def forward(self, z: Tensor, lr_video: Tensor, truncation_psi: float = 1.0, beta: float = 1.0) -> Tensor:
         """Frames `[N, 3, T, H, W]`, about [-1, 1]: those in the middle of the low-resolution ones.
 
         Args:
             z: latents `[N, latent_z_dim]`, standard normal.
-            lr_video: `[N, 3, T + 2 * temporal_context, h, w]`, about [-1, 1]: the frames that `needed_frames` names.
+            lr_video: `[N, 3, T + 2 * temporal_context, h, w]`, about [-1, 1].
             truncation_psi: how far styles stay from their average; 1 leaves them alone, 0 is the average.
             beta: decay of the averages of magnitudes; 1 leaves them, and that of styles, alone.
 

@@ -19,7 +19,7 @@ from .temporal_noise import noise_stream
 
 CHUNK = 128
 """Low-resolution frames that are made at once, a multiple of 32."""
-CPU_PIXELS, GPU_PIXELS = 2**16, 2**23
+CPU_PIXELS, GPU_PIXELS = 2**16, 2**20
 """Pixels that are made at once: what stays in a processor's caches, and what fills a GPU."""
 
 
@@ -37,6 +37,9 @@ class LongVideoGAN(System):
 
     config_type = LongVideoGANConfig
     needed = ("lowres", "superres")
+    timed_by = "lowres"
+    phases: ClassVar[int] = STRIDE
+    """Frames after which the networks' grids repeat: the authors' metrics draw where among them a clip starts."""
     card: ClassVar[dict[str, str]] = {
         "title": "LongVideoGAN",
         "about": "Endless videos from temporal noise at low resolution, and super-resolution of them",
@@ -82,7 +85,9 @@ class LongVideoGAN(System):
             if network is None:
                 continue
             if "G_ema" not in states.get(stage, {}):
-                only = "; superres=false makes low-resolution videos" if stage == "superres" else ""
+                only = (
+                    "; vidbench sample --set superres=false makes low-resolution videos" if stage == "superres" else ""
+                )
                 raise ValueError(f"the stage {stage} is not trained{only}")
             network.eval().requires_grad_(False)
             load_network(network, states[stage]["G_ema"])
@@ -122,9 +127,10 @@ class LongVideoGAN(System):
             return {}
         generator = SuperResolved(self.superres, real, num_frames)
         if self.fingerprint:
-            generator.fingerprint = f"superres of {self.fingerprint}/{real.fingerprint}/{num_frames}"
+            low = real.reduced(self.superres.lr_size).fingerprint
+            generator.fingerprint = f"superres of {self.fingerprint}/{low}/{num_frames}"
         generator.checkpoint_hash = self.checkpoint_hash
-        return {"superres-on-real": generator}
+        return {"superres": generator}
 
     @torch.inference_mode()
     def _low(self, seeds: Sequence[int], start: int, count: int) -> Tensor:
@@ -183,7 +189,6 @@ def enlarged(network: SuperResGenerator, seeds: Sequence[int], low: Tensor) -> T
     frames, at_once = low.shape[2] - 2 * network.context, max(4, budget // (len(seeds) * height * width))
     segments = []
     for first in range(0, frames, at_once):
-        start, stop = network.needed_frames(first, min(first + at_once, frames))
-        part = low[:, :, start + network.context : stop + network.context].to(device)
+        part = low[:, :, first : min(first + at_once, frames) + 2 * network.context].to(device)
         segments.append(network(z, part).float().clamp(-1, 1).cpu())
     return torch.cat(segments, dim=2)

@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from einops import rearrange
+from pydantic import Field
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ class TimeScales:
     """Of the quickest filter."""
     max_rate: float = 10000
     """Of the slowest filter."""
-    count: int = 128
+    count: Annotated[int, Field(ge=1)] = 128
     """How many filters; their rates lie evenly on a logarithmic scale."""
 
     @property

@@ -67,9 +67,12 @@ def test_the_first_stage_is_sampled_alone(trained: Run) -> None:
     assert sampled(trained, "low", "--set", "superres=false").shape == (3, 5, 16, 16)
     FOLDER.unlink()
     trained("train", *TRAIN[1:], "--stage", "lowres")
-    assert sampled(trained, "only", "--checkpoint", FOLDER, "--set", "superres=false").shape == (3, 5, 16, 16)
+    assert sampled(trained, "only", "--set", "superres=false").shape == (3, 5, 16, 16)
     shown = trained("sample", "--model", "long-video-gan", "--checkpoint", FOLDER, code=2)
-    assert "the stage superres is not trained; superres=false makes low-resolution videos" in shown.stderr
+    assert (
+        "the stage superres is not trained; vidbench sample --set superres=false makes low-resolution videos"
+        in shown.stderr
+    )
 
 
 def test_super_resolution_of_real_frames_is_scored_beside_the_whole(trained: Run) -> None:

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from vidbench.clips import GeneratedClips, StoredClips
 from vidbench.errors import BadVideoError, UserError
 from vidbench.evaluator import Evaluator, quiet
-from vidbench.generator import Generator
+from vidbench.generator import Generator, OnReal
 from vidbench.metrics.color import ColorDrift
 from vidbench.metrics.moments import Moments
 from vidbench.passes import (
@@ -145,6 +145,26 @@ def test_a_skipped_video_leaves_the_score_as_if_it_had_never_been_there(films, m
     assert (skipped.value, skipped.se, skipped.terms) == (clean.value, clean.se, clean.terms)
     assert (skipped.real.counts.unreadable, clean.real.counts.unreadable) == (1, 0)
     assert skipped.real.counts.available == 5
+
+
+class Standing(OnReal):
+    """Shows the real frames themselves; too heavy for the processes that read."""
+
+    def __init__(self, source: Source, length: int) -> None:
+        super().__init__(source, length)
+        self.size, self.max_frames = source.size, length
+
+    def stream(self, seed):
+        video, first = self.pick(seed)
+        yield torch.from_numpy(self.source.read(video, first, first + self.length)).float() / 127.5 - 1
+
+
+def test_real_videos_that_a_generator_stands_on_are_skipped_too(films):
+    damaged = scratched(films, "000002").resized((16, 16))
+    with pytest.raises(BadVideoError, match="films/000002 cannot be read"):
+        score(films, Standing(damaged, 20))
+    skipped = score(films, Standing(damaged, 20), skip_bad=True)
+    assert skipped.value == score(films, Standing(without(films, "000002").resized((16, 16)), 20)).value
 
 
 def test_a_skipped_video_of_the_generated_side_is_counted(films, moving):

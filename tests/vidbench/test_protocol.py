@@ -87,7 +87,7 @@ PRESETS = {
         "n", 0,
     ),
     "longvideogan/color-drift": (
-        "color-similarity", 1000, "cycle", "shuffled", 129, 1, "random", "random-phase", "span", *AS_IT_IS, "none",
+        "color-similarity", 1000, "cycle", "shuffled", 129, 1, "random", "zero", "span", *AS_IT_IS, "none",
         "none", "none", 0,
     ),
     "videogpt/fvd": (

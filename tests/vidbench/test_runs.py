@@ -1,13 +1,16 @@
 """Runs: what they are called, and that what is trained on a data set is found under its name again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from vidbench import trained
 from vidbench.checkpoints import save_checkpoint
 from vidbench.datasets import load_dataset
-from vidbench.runs import about, build_stage, open_run
+from vidbench.runs import about, build_stage, claim, open_run
 from vidbench.trained import choose_trained, folder_name
 
 
@@ -33,6 +36,23 @@ def found(run, out, data):
     save_checkpoint(run.last("gan"), about(run, stage, 1), {"G_ema": stage.state()["G_ema"]})
     chosen = choose_trained("stylegan-v", None, data, out)
     return chosen is not None and chosen.paths == (run.last("gan"),)
+
+
+def test_a_new_measurement_of_how_long_steps_take_makes_no_other_run(tmp_path):
+    """A folder refuses another configuration; what a step costs is none of what decides the weights."""
+    run = opened(tmp_path)
+    gan = run.config.stages.gan.model_copy(update={"cost": 7.0})
+    stages = run.config.stages.model_copy(update={"gan": gan})
+    again = replace(run, config=run.config.model_copy(update={"stages": stages}))
+    assert again.describe() == run.describe()
+    claim(run)
+    path = run.folder / "config.yaml"
+    written = yaml.safe_load(path.read_text())
+    written["config"]["stages"]["gan"]["cost"] = 3.0  # by an earlier version
+    path.write_text(yaml.safe_dump(written))
+    (run.folder / "gan").mkdir()
+    (run.folder / "gan" / "last.safetensors").touch()
+    claim(again)
 
 
 @pytest.fixture(autouse=True)

@@ -66,10 +66,12 @@ def stage_paths(words: Sequence[str], model: str) -> tuple[list[str], dict[str, 
     Raises:
         click.UsageError: an option that neither the command nor the system has, or one without a path.
     """
-    from ..registry import MODELS
+    from ..contenders import load_model
 
+    if model.startswith("-"):
+        raise click.UsageError(f"Name the model first, and {model} after it.")
     plain, paths, rest = list[str](), dict[str, Path](), iter(words)
-    stages = getattr(MODELS.load(model), "stages", {}) if any(word.startswith("-") for word in words) else {}
+    stages = getattr(load_model(model), "stages", {}) if any(word.startswith("-") for word in words) else {}
     for word in rest:
         if not word.startswith("-"):
             plain.append(word)
@@ -83,7 +85,10 @@ def stage_paths(words: Sequence[str], model: str) -> tuple[list[str], dict[str, 
         path = value if equals else next(rest, None)
         if not path:
             raise click.UsageError(f"{option} takes a path: a run's folder or a checkpoint.")
-        paths[option.removeprefix("--")] = Path(path)
+        stage = option.removeprefix("--")
+        if stage in paths:
+            raise click.UsageError(f"{option} is given twice.")
+        paths[stage] = Path(path)
     return plain, paths
 
 

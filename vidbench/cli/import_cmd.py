@@ -40,6 +40,9 @@ def command(model: str, files: tuple[str, ...], out: Path, fps: float | None, as
 
     words, stages = stage_paths(files, model)
     found = open_import(model, [*map(Path, words), *stages.values()], out, fps)
+    if absent := [stage for stage in stages if stage not in found.found.states]:
+        there = ", ".join(found.found.states)
+        raise click.UsageError(f"--{absent[0]} {stages[absent[0]]} has no such stage; the files hold {there}.")
     if as_json:
         click.echo(json.dumps({"folder": str(found.folder), **found.describe()}, indent=1))
     for line in found.networks():

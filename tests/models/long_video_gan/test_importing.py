@@ -174,7 +174,9 @@ def test_one_stage_alone_is_a_run_that_says_which_other_it_needs(files: Files) -
     assert (low.config.model.superres.height, low.config.model.superres.width) == (36, 64)
     assert (high.config.model.lowres.height, high.config.model.lowres.width) == (9, 16)
     assert (low.states.keys(), high.states.keys()) == ({"lowres"}, {"superres"})
-    with pytest.raises(ValueError, match="superres is not trained; superres=false makes low-resolution videos"):
+    with pytest.raises(
+        ValueError, match="superres is not trained; vidbench sample --set superres=false makes low-resolution videos"
+    ):
         LongVideoGAN.from_states(low.config, low.states, 25.0)
     with pytest.raises(ValueError, match="lowres is not trained"):
         LongVideoGAN.from_states(high.config, high.states, 25.0)

@@ -42,6 +42,8 @@ def test_frames_are_padded_to_a_square_with_zeros():
     wide = VIDEOS[:, :, :, 3:13]
     with torch.no_grad():
         torch.testing.assert_close(NETWORK(wide), NETWORK(F.pad(wide, (0, 0, 3, 3))))
+        odd = VIDEOS[:, :, :, :9]
+        torch.testing.assert_close(NETWORK(odd), NETWORK(F.pad(odd, (0, 0, 3, 4))))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4, 8, 16])

@@ -7,11 +7,13 @@ import torch
 from tests.models.long_video_gan.small import CONTEXT, config, lowres, superres, update
 from tests.vidbench.systems import Listener
 from vidbench.checkpoints import load_checkpoint, read_about
+from vidbench.clips import GeneratedClips
 from vidbench.draws import draw
 from vidbench.errors import UserError
 from vidbench.models.long_video_gan import LongVideoGAN
 from vidbench.models.long_video_gan import system as module
 from vidbench.models.long_video_gan.system import CHUNK, SuperResolved
+from vidbench.protocol import load_protocol
 from vidbench.runs import Run
 from vidbench.sources import source_from_array
 from vidbench.testing import check_generator, check_round_trip
@@ -22,6 +24,7 @@ for stage in MADE.values():
     update(stage, 0)
 STATES = {name: {network: dict(part) for network, part in stage.state().items()} for name, stage in MADE.items()}
 LENGTH = 290
+AUTHORS = ("fvd16", "fvd128", "fvd128-s8", "color-drift")
 
 
 def make(**options) -> LongVideoGAN:
@@ -109,7 +112,8 @@ def test_it_says_what_it_is():
 def test_the_first_stage_alone_makes_low_resolution_videos_if_that_is_asked_for():
     first = {"lowres": STATES["lowres"]}
     with pytest.raises(
-        ValueError, match="the stage superres is not trained; superres=false makes low-resolution videos"
+        ValueError,
+        match="the stage superres is not trained; vidbench sample --set superres=false makes low-resolution videos",
     ):
         LongVideoGAN.from_states(config(), first, 25.0)
     alone = LongVideoGAN.from_states(config(), first, 25.0, superres=False)
@@ -183,15 +187,15 @@ def test_enlarged_real_videos_are_those_of_a_generator():
 def test_both_stages_come_with_the_second_one_on_real_videos_and_the_first_alone_with_nothing():
     source, generator = real_videos(), make()
     assert make(superres=False).on_real(source, 7) == {}
-    assert generator.on_real(source, 7)["superres-on-real"].fingerprint is None
+    assert generator.on_real(source, 7)["superres"].fingerprint is None
     generator.fingerprint, generator.checkpoint_hash = "weights", "hash"
     [(name, alone)] = generator.on_real(source, 7).items()
-    assert name == "superres-on-real"
+    assert name == "superres"
     assert torch.equal(alone.sample([3], 7), enlarger(7).sample([3], 7))
     assert alone.checkpoint_hash == "hash"
     others = [generator.on_real(real_videos(2), 7), generator.on_real(source, 8), make().on_real(source, 7)]
-    assert alone.fingerprint not in [other["superres-on-real"].fingerprint for other in others]
-    assert alone.fingerprint == generator.on_real(real_videos(), 7)["superres-on-real"].fingerprint
+    assert alone.fingerprint not in [other["superres"].fingerprint for other in others]
+    assert alone.fingerprint == generator.on_real(real_videos(), 7)["superres"].fingerprint
 
 
 def test_real_videos_too_short_for_the_context_are_not_enlarged():
@@ -238,3 +242,10 @@ def test_videos_without_room_for_the_context_are_found_out_before_training(tmp_p
     with pytest.raises(UserError, match=r"superres is judged on real videos, but drift has no readable video of 131 "):
         train(training(tmp_path, frames=130, steps=1), ["superres"], None, Listener())
     assert not (tmp_path / "superres").exists()
+
+
+def test_clips_of_the_authors_metrics_start_anywhere_in_the_networks_grids():
+    """Their FVD makes 32 more frames and draws a start among them; their colour curve keeps the first frames."""
+    generator = make()
+    phases = {name: GeneratedClips("x", generator, load_protocol(f"longvideogan/{name}")).phases for name in AUTHORS}
+    assert phases == {"fvd16": 32, "fvd128": 32, "fvd128-s8": 32, "color-drift": 1}
