@@ -172,7 +172,7 @@ class Snapshot:
     networks: dict[str, Network]
     """By their names in it; a file that is one network holds the averaged one, `G_ema`."""
     stats: dict[str, Any]
-    """How far training was, where that is recorded."""
+    """What stands beside them: how far training was; single tensors, such as an array or a mean style."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,8 @@ class Imported:
     """Training steps done; 0 where it is not recorded."""
     fps: float | None = None
     """Frames a second, where it is recorded."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user about what was found."""
 
 
 class System(Generator):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
-TARGETS = ("zips", "weights", "records", "videos", "images", "arrays", "hdf5", "statistics", "configurations")
+TARGETS = (
+    *("zips", "weights", "snapshots", "records", "videos", "images", "arrays", "hdf5", "statistics", "configurations"),
+)
 STUCK = 300
 """Seconds after its time before a target counts as stuck."""
 
@@ -40,10 +42,10 @@ def work(name: str, seconds: float, seed: int) -> None:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["VIDBENCH_CACHE"] = cache
         # imported here, since the libraries read their environment when they are imported
-        from tests.fuzz import fuzz_documents, fuzz_files, fuzz_records, fuzz_weights, fuzz_zips
+        from tests.fuzz import fuzz_documents, fuzz_files, fuzz_records, fuzz_snapshots, fuzz_weights, fuzz_zips
         from tests.fuzz.fuzz_driver import drive
 
-        single = {"zips": fuzz_zips, "weights": fuzz_weights, "records": fuzz_records}
+        single = {"zips": fuzz_zips, "weights": fuzz_weights, "snapshots": fuzz_snapshots, "records": fuzz_records}
         several = fuzz_files.targets if name in ("videos", "images", "arrays", "hdf5") else fuzz_documents.targets
         target = single[name].target() if name in single else several()[name]
         folder = Path(tempfile.mkdtemp(prefix="fuzz-"))

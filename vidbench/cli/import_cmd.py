@@ -45,7 +45,7 @@ def command(model: str, files: tuple[str, ...], out: Path, fps: float | None, as
         raise click.UsageError(f"--{absent[0]} {stages[absent[0]]} has no such stage; the files hold {there}.")
     if as_json:
         click.echo(json.dumps({"folder": str(found.folder), **found.describe()}, indent=1))
-    for line in found.networks():
+    for line in [*found.networks(), *found.found.notes]:
         say(line)
     if dry_run:
         say(f"It would go to {found.folder}.")
