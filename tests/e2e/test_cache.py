@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from tests.e2e.running import Run
-from vidbench.datasets import load_dataset
+from vidbench.sources import source_from_array
 
 SCORE = ("eval", "--metric", "fvd16@6", "--model", "freeze", "--no-references", "--workers", "0", "--json")
 
@@ -41,10 +42,10 @@ def test_weights_are_removed_only_by_those_who_say_so(run: Run, own_cache: Path)
 
 
 def test_frames_at_a_smaller_size_are_shown_with_source_and_size_and_cleared(run: Run, own_cache: Path) -> None:
-    ride = load_dataset("toy-ride").source("train", (32, 32))
-    ride.reduced((16, 16)).read(ride.videos[0], 0, 200)
+    films = source_from_array("films", np.zeros((1, 200, 32, 32, 3), np.uint8))
+    films.reduced((16, 16)).read(films.videos[0], 0, 200)
     shown = json.loads(run("cache", "--json").stdout)["contents"]
-    assert [(row["kind"], row["name"], row["files"]) for row in shown] == [("frames", "toy-ride 16x16", 2)]
+    assert [(row["kind"], row["name"], row["files"]) for row in shown] == [("frames", "films 16x16", 2)]
     assert shown[0]["bytes"] > 2 * 128 * 3 * 16 * 16
     assert "frames: 2 files" in run("cache", "clear", "--dry-run").stdout
     assert "frames: 2 files" in run("cache", "clear", "frames").stdout

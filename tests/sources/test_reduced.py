@@ -85,7 +85,7 @@ def test_pixels_are_those_of_the_resized_source(
         for t0, t1, stride in ((0, LENGTH, 1), (3, 5, 1), (7, 18, 2), (20, 21, 1)):
             assert np.array_equal(low.read(video, t0, t1, stride), plain.read(video, t0, t1, stride)), visit
     assert np.array_equal(low.frames(video, [0, 2, 17]), plain.frames(video, [0, 2, 17]))
-    assert len(blocks(own_cache)) == 3
+    assert len(blocks(own_cache)) == (0 if make is as_toy else 3), "what is rendered is quicker rendered again"
 
 
 def test_it_is_the_same_source_in_all_but_size_and_fingerprint(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ class Kept:
         if info.size == self.size:
             yield from video.medium.read(info, times)
             return
+        if info.codec == "rendered":  # quicker than whole blocks of so many videos that few are seen again
+            yield self._reduced(video, info, times)
+            return
         for number in np.unique(times // BLOCK).tolist():
             yield self._frames(video, info, number, times[times // BLOCK == number])
 
