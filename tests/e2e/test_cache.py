@@ -42,7 +42,7 @@ def test_weights_are_removed_only_by_those_who_say_so(run: Run, own_cache: Path)
 
 
 def test_frames_at_a_smaller_size_are_shown_with_source_and_size_and_cleared(run: Run, own_cache: Path) -> None:
-    films = source_from_array("films", np.zeros((1, 200, 32, 32, 3), np.uint8))
+    films = source_from_array("films", np.zeros((1, 256, 32, 32, 3), np.uint8))
     films.reduced((16, 16)).read(films.videos[0], 0, 200)
     shown = json.loads(run("cache", "--json").stdout)["contents"]
     assert [(row["kind"], row["name"], row["files"]) for row in shown] == [("frames", "films 16x16", 2)]
