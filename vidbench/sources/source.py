@@ -117,7 +117,8 @@ class Source:
         """The same videos at a smaller size (height, width), to be read again and again.
 
         Where the data set is stored at that size too, its frames are taken; elsewhere they are made as by `resized`,
-        from the frames as stored, and kept in the cache unless they are rendered. It takes the videos of this source as well as its own.
+        from the frames as stored, and kept in the cache unless they are rendered. It takes the videos of this source
+        as well as its own.
 
         Raises:
             UserError: The data set is stored at that size too, but with other clips or frames.
