@@ -158,7 +158,7 @@ def open_run(
             raise UserError(f"{model} learns from one data set, and has no --{domain}-dataset. Give it --data.")
     named = {stage: domains.get(domain, real or data) for stage, domain in system.domains.items()}
     if len(set(named.values())) > 1:
-        settings = system.across(settings)
+        settings = config.change(settings, [system.across], "Different data sets:")
     size = system.size_of(settings)
     opened = {name: open_training(name, split, size) for name in {*named.values()} or {real or data}}
     source, card = opened[[real or data, *named.values()][-1]]

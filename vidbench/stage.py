@@ -206,6 +206,8 @@ class System(Generator):
     """The stages that sampling needs."""
     domains: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """What each stage learns, by its name, where stages may learn from different data sets: `--<domain>-dataset`."""
+    across: ClassVar[str] = ""
+    """What changes in the configuration then, as `key=value`."""
     timed_by: ClassVar[str | None] = None
     """The stage whose videos say how fast things move; None for the last."""
     version: ClassVar[int] = 1
@@ -221,11 +223,6 @@ class System(Generator):
     @abstractmethod
     def size_of(cls, config: Any) -> tuple[int, int]:
         """Height and width of the videos that a configuration is for."""
-
-    @classmethod
-    def across(cls, config: Any) -> Any:
-        """The configuration for stages that learn from different data sets; of systems with `domains`."""
-        raise NotImplementedError
 
     @classmethod
     @abstractmethod

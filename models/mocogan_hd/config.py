@@ -1,20 +1,22 @@
 """MoCoGAN-HD's configuration, with the authors' values (Tian et al., ICLR 2021; release) as defaults."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from vidbench.stage import Config, StageConfig
 
 from .contrastive_discriminator import BLOCKS
 
+Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+
 
 class ImageModel(Config):
     """The networks of the first stage."""
 
-    channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128)
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (512, 512, 512, 512, 512, 256, 128)
     """Of each resolution, from 4x4 upwards; their number determines the side of the frames."""
-    z_dim: int = 512
+    z_dim: PositiveInt = 512
     """Width of the latent, and of styles."""
     mapping_layers: int = Field(default=8, ge=1)
     """Of the mapping network."""
@@ -32,26 +34,26 @@ class MotionModel(Config):
     """Of the clips that discriminators see."""
     time_step: int = Field(default=2, ge=1)
     """Frames of the data from each frame of a clip to the next."""
-    side: int = 128
+    side: PositiveInt = 128
     """Of what the discriminators see; the image generator's side is a multiple of it."""
-    hidden: int = 384
+    hidden: PositiveInt = 384
     """Width of the LSTM."""
-    components: int = 384
+    components: PositiveInt = 384
     """Principal directions along which styles move."""
-    strength: float = 0.2
+    strength: float = Field(default=0.2, ge=0)
     """How many standard deviations a step moves at most along each."""
     cross_domain: bool = False
     """Whether content and motion come from different data sets: the discriminator of images then never sees those of
     the second."""
-    video_widths: tuple[int, ...] = (64, 64)
+    video_widths: Widths = (64, 64)
     """Of the first layer of each scale of the video discriminator."""
-    image_widths: tuple[int, ...] = (64, 64)
+    image_widths: Widths = (64, 64)
     """The same of the image discriminator of one domain."""
-    contrastive_width: int = 96
+    contrastive_width: PositiveInt = 96
     """Unit of the channels of the image discriminator of two domains."""
-    contrastive_features: int = 256
+    contrastive_features: PositiveInt = 256
     """Features that it compares."""
-    queue: int = 4096
+    queue: PositiveInt = 4096
     """Earlier images that it compares with."""
 
 

@@ -28,7 +28,7 @@ def path_lengths(images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
     return lengths
 
 
-def path_penalty(lengths: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+def path_penalty(lengths: Tensor, mean: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
     """How unequal the lengths are, and their moving average with this batch in it.
 
     As in the implementation that MoCoGAN-HD builds on, gradients flow through the moving average.
@@ -36,6 +36,8 @@ def path_penalty(lengths: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         lengths: `[N]`.
         mean: the moving average before; 0 at first.
+        batch: the mean length over all processes, without gradients.
     """
-    moved = mean + PATH_DECAY * (lengths.mean() - mean)
-    return (lengths - moved).square().mean(), moved.detach()
+    moved, own = mean + PATH_DECAY * (batch - mean), lengths.mean()
+    through = 2 * PATH_DECAY * (batch - moved) * (own - own.detach())  # 0, with the gradients of the moving average
+    return (lengths - moved).square().mean() - through, moved

@@ -104,8 +104,8 @@ class ImageGAN(Stage):
         count = max(1, len(step.samples) // 2)
         images, ws = self._generate("path", count, step)
         lengths = path_lengths(images, ws, step.normal("path/y", *images.shape[1:])[:count])
-        penalty, mean = path_penalty(lengths, self.path.mean)
-        self.path.mean.copy_(step.mean(mean))
+        penalty, mean = path_penalty(lengths, self.path.mean, step.mean(lengths.detach().mean()))
+        self.path.mean.copy_(mean)
         self._descend("G", penalty * (self.settings.path_weight * self.settings.path_every), step)
         return {"path_length": self.path.mean.clone(), "path_penalty": penalty.detach()}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,8 +56,17 @@ class Reader:
         return {"clip": rearrange(torch.from_numpy(frames), "c t h w -> t c h w")}
 
 
+def gathered(step: Step, features: Tensor) -> Tensor:
+    """Features `[n, C]` of this process's samples, with those of the others: `[batch, C]`."""
+    rows = features.new_zeros(step.batch, features.shape[1])
+    rows[step.rank :: step.world] = features
+    return step.mean(rows) * step.world
+
+
 class MotionGAN(Stage):
     """The stage `motion`: `R` walks through styles, against discriminators of videos and of frames.
+
+    The frozen image generator, `G_ema`, is kept beside them: `R` moves in no other's styles.
 
     Raises:
         ValueError: the stage `image` is not trained.
@@ -71,7 +81,7 @@ class MotionGAN(Stage):
         self.R = build_motion_generator(config.model, device)
         self.D_video = build_video_discriminator(config.model, device)
         self.D_image = build_frame_discriminator(config.model, self.settings.batch, device)
-        self.networks = {"R": self.R, "D_video": self.D_video, "D_image": self.D_image}
+        self.networks = {"G_ema": self.G, "R": self.R, "D_video": self.D_video, "D_image": self.D_image}
         lr, judge = self.settings.lr, self.D_image
         self.optimizers = {
             "R": torch.optim.Adam(self.R.parameters(), lr, BETAS),
@@ -89,6 +99,8 @@ class MotionGAN(Stage):
         """Some steps of the motion generator, and one of each discriminator."""
         if not self.R.steps.any():
             self._find_directions(step)
+        if isinstance(self.D_image, ContrastiveDiscriminator):
+            self.D_image.gather = partial(gathered, step)
         real = batches["real"]["clip"].float() / 127.5 - 1
         logs: dict[str, Tensor] = {}
         for i in range(self.settings.generator_steps):

@@ -35,11 +35,13 @@ class MoCoGANHD(System):
         fps: frames a second of the clips that it was trained on.
         noise: whether the image generator's layers get noise, one map a video.
         truncation: 1 leaves styles as they are, 0 is their average.
+        interpolate: whether a frame halfway comes between any two, so that there are twice as many a second.
     """
 
     config_type = MoCoGANHDConfig
     needed = ("image", "motion")
     domains: ClassVar[dict[str, str]] = {"image": "content", "motion": "motion"}
+    across = "model.motion.cross_domain=true"
     card: ClassVar[dict[str, str]] = {
         "title": "MoCoGAN-HD",
         "about": "A recurrent walk in the latent space of a frozen image generator",
@@ -54,8 +56,11 @@ class MoCoGANHD(System):
         *,
         noise: bool = True,
         truncation: float = 1.0,
+        interpolate: bool = False,
     ) -> None:
-        self.image, self.motion, self.fps, self.noise, self.truncation = image, motion, fps, noise, float(truncation)
+        self.rate = 2 if interpolate else 1
+        self.image, self.motion, self.fps = image, motion, fps * self.rate
+        self.noise, self.truncation = noise, float(truncation)
         side = image.synthesis.resolutions[-1]
         self.size = (side, side)
 
@@ -63,12 +68,6 @@ class MoCoGANHD(System):
     def size_of(cls, config: MoCoGANHDConfig) -> tuple[int, int]:
         """Frames are square."""
         return config.model.image.side, config.model.image.side
-
-    @classmethod
-    def across(cls, config: MoCoGANHDConfig) -> MoCoGANHDConfig:
-        """Frames are then compared with the first one of their own video, not with those of the second data set."""
-        motion = config.model.motion.model_copy(update={"cross_domain": True})
-        return config.model_copy(update={"model": config.model.model_copy(update={"motion": motion})})
 
     @classmethod
     def from_states(
@@ -84,22 +83,25 @@ class MoCoGANHD(System):
 
         Args:
             config: its configuration.
-            states: `image`, of which `G_ema` is sampled, and `motion`, of which `R` is.
+            states: `motion`, of which `R` is sampled, with the `G_ema` that it was trained on; where that is not in
+                it, as in the authors' files, and for still videos, that of `image`.
             fps: frames a second of what it was trained on.
             device: where it runs.
-            options: `noise`, `truncation`; `strength`, how many standard deviations a step moves at most along each
-                direction; `still`, True for videos without motion, which need the first stage alone.
+            options: `noise`, `truncation`, `interpolate`; `strength`, how many standard deviations a step moves at most
+                along each direction; `still`, True for videos without motion, which need the first stage alone.
 
         Raises:
             ValueError: a stage is missing, or its tensors do not fit.
         """
-        image = frozen_image_generator(config.model, states.get("image", {}), device)
-        if options.pop("still", False):
+        still, moving = options.pop("still", False), states.get("motion", {})
+        alone = still or "G_ema" not in moving
+        image = frozen_image_generator(config.model, states.get("image", {}) if alone else moving, device)
+        if still:
             return cls(image, None, fps, **options)
-        if "R" not in states.get("motion", {}):
+        if "R" not in moving:
             raise ValueError("the stage motion is not trained; still=true makes videos without motion")
         motion = build_motion_generator(config.model, device).eval().requires_grad_(False)
-        load_network(motion, states["motion"]["R"])
+        load_network(motion, moving["R"])
         motion.strength = float(options.pop("strength", motion.strength))
         return cls(image, motion, fps / config.model.motion.time_step, **options)
 
@@ -163,15 +165,18 @@ class MoCoGANHD(System):
 
         Args:
             seeds: of the videos.
-            walk: where they stand at frame `start`.
+            walk: where they stand at frame `start`, or before it where that is one between two.
             start: the first frame.
             count: how many.
         """
         styles = []
         for t in range(start, start + count):
-            styles.append(walk.w)
-            if self.motion is not None:
-                walk = self.motion.step(walk, self._drawn(seeds, "e", t + 1, self.image.z_dim))
+            step, between = divmod(t, self.rate)
+            after = walk
+            if self.motion is not None and between == self.rate - 1:
+                after = self.motion.step(walk, self._drawn(seeds, "e", step + 1, self.image.z_dim))
+            styles.append(walk.w.lerp(after.w, between / self.rate))
+            walk = after
         return walk, torch.stack(styles, dim=1)
 
     @torch.inference_mode()

@@ -75,7 +75,8 @@ def check_losses(recording: Recording) -> None:
         ws = styles(generator, x, "path_", config["mix_index"])
         images = generator.synthesis(ws, noise_of(x, "path_noise_"))
         lengths = path_lengths(images, ws, x["path_image_noise"])
-        penalty, mean = path_penalty(lengths, torch.tensor(config["path_mean_before"], dtype=dtype))
+        before = torch.tensor(config["path_mean_before"], dtype=dtype)
+        penalty, mean = path_penalty(lengths, before, lengths.detach().mean())
         r1 = r1_penalty(real_logits, real).mean()
         found = {
             "fake": fake,

@@ -85,16 +85,16 @@ def test_the_path_length_of_a_linear_map_is_the_norm_of_its_transpose():
 
 def test_equal_paths_of_the_mean_length_cost_nothing():
     mean = torch.tensor(3.0)
-    penalty, moved = path_penalty(torch.full((4,), 3.0), mean)
+    penalty, moved = path_penalty(torch.full((4,), 3.0), mean, torch.tensor(3.0))
     assert (penalty, moved) == (0, mean)
-    penalty, moved = path_penalty(torch.full((4,), 4.0), mean)
+    penalty, moved = path_penalty(torch.full((4,), 4.0), mean, torch.tensor(4.0))
     torch.testing.assert_close(moved, torch.tensor(3.01))
     torch.testing.assert_close(penalty, torch.tensor(0.99**2))
 
 
 def test_the_moving_average_of_lengths_takes_gradients_and_is_kept_without():
     lengths = torch.tensor([1.0, 3.0], requires_grad=True)
-    penalty, moved = path_penalty(lengths, torch.tensor(0.0))
+    penalty, moved = path_penalty(lengths, torch.tensor(0.0), torch.tensor(2.0))
     assert not moved.requires_grad
     (gradient,) = torch.autograd.grad(penalty, lengths)
     torch.testing.assert_close(gradient, (lengths.detach() - 0.02) - 0.01 * (2 - 0.02))
