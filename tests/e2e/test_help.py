@@ -74,7 +74,7 @@ def official_files(words: list[str]) -> None:
         shutil.copy(reference / "stylegan_v" / "tiny_checkpoint.pkl", words[2])
         return
     shutil.copy(reference / "long_video_gan" / "tiny_lres_checkpoint.pkl", words[words.index("--lowres") + 1])
-    sizes = {"height": 36, "width": 64, "z_dim": 4, "w_dim": 4, "num_layers": 4, "channel_base": 64, "channel_max": 4}
+    sizes = {"height": 72, "width": 128, "z_dim": 4, "w_dim": 4, "num_layers": 4, "channel_base": 128, "channel_max": 4}
     network = official(ModelConfig(superres=SuperResModel(**sizes)))["superres"]["G_ema"]
     written = file(described(network.tensors, _init_kwargs=network.arguments))
     Path(words[words.index("--superres") + 1]).write_bytes(written)

@@ -53,10 +53,10 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
 
-def require_equal(a: Path, b: Path, tolerance: float = 0) -> None:
+def require_equal(a: Path, b: Path) -> None:
     mine, theirs = weights(a), weights(b)
     assert mine.keys() == theirs.keys()
-    different = [name for name in mine if (mine[name] - theirs[name]).abs().max() > tolerance]
+    different = [name for name in mine if not torch.equal(mine[name], theirs[name])]
     assert not different, different
 
 
@@ -109,15 +109,22 @@ def test_a_run_that_is_killed_at_any_step_and_resumed_is_bit_for_bit_the_same(wh
 
 
 def test_two_processes_train_as_one(run: Run, tmp_path: Path) -> None:
-    """The four samples of each step are shared; minibatch statistics keep their groups."""
+    """The four samples of each step are shared; minibatch statistics keep their groups.
+
+    Adam's first steps are as long as its rate whatever the gradient: where that is rounding noise, signs may differ.
+    """
     same = ("--set", "stages.gan.batch=4", "--set", "model.mbstd_group_size=2", "--steps", "2")
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port(), "-m", "vidbench")
     both = start(tmp_path, *TRAIN, *same, "--out", "two", launcher=torchrun)
     run(*TRAIN, *same, "--out", "one")
     finish(both)
     one, two = (next(tmp_path.glob(f"{name}/*/*")) for name in ("one", "two"))
-    require_equal(one, two, tolerance=5e-4)
-    assert weights(one)["optimizer G.0/step"] == 2
+    mine, theirs = weights(one), weights(two)
+    assert mine.keys() == theirs.keys()
+    for name, tensor in mine.items():
+        difference = (tensor - theirs[name]).abs()
+        assert difference.max() < 5 * 0.0025 and (difference > 5e-4).float().mean() < 2e-3, name
+    assert mine["optimizer G.0/step"] == 2
 
 
 def test_run_again_it_is_done_and_another_seed_is_refused(trained: Run) -> None:
@@ -194,7 +201,7 @@ def test_a_dry_run_says_what_would_be_trained_and_leaves_nothing(run: Run) -> No
     ("asked", "message"),
     [
         (["--model", "stylegan"], "Did you mean stylegan-v?"),
-        (["--model", "freeze"], "freeze is not trained. These are: stylegan-v."),
+        (["--model", "freeze"], "freeze is not trained. These are: long-video-gan, mocogan-hd, stylegan-v."),
         (["--stage", "gam"], "Did you mean gan?"),
         (["--tier", "tny"], "Did you mean tiny?"),
         (["--data", "toy-rid"], "Did you mean toy-ride "),

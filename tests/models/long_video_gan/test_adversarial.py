@@ -210,5 +210,5 @@ def test_a_run_goes_on_from_its_tensors_alone(make):
 def test_sizes_that_are_no_whole_multiple_are_refused():
     made = config().model_dump()
     made["model"]["lowres"]["height"] = 4
-    with pytest.raises(ValueError, match=r"16x16 is no whole multiple of the low-resolution 4x8"):
+    with pytest.raises(ValueError, match=r"16x16 is not twice, or another multiple of, the low-resolution 4x8"):
         type(config())(**made)
