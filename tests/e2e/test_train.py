@@ -123,7 +123,7 @@ def test_two_processes_train_as_one(run: Run, tmp_path: Path) -> None:
     assert mine.keys() == theirs.keys()
     for name, tensor in mine.items():
         difference = (tensor - theirs[name]).abs()
-        assert difference.max() < 5 * 0.0025 and (difference > 5e-4).float().mean() < 2e-3, name
+        assert difference.max() < 5 * 0.0025 and (difference > 5e-4).sum() <= 2 + tensor.numel() // 500, name
     assert mine["optimizer G.0/step"] == 2
 
 
