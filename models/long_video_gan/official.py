@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from torch import Tensor
 
 from vidbench.models.layers.alias_free import signals
+from vidbench.models.layers.tensors import shape
 from vidbench.stage import Network
 
 from .config import LongVideoGANConfig
@@ -158,17 +158,3 @@ def positive(values: Mapping[str, Any], name: str, default: float | None = None)
     if not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError(f"its {name} is {value!r:.40}, and a number above 0 is needed")
     return value
-
-
-def shape(tensors: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor.
-
-    Raises:
-        ValueError: it is missing, empty, or has another number of axes.
-    """
-    if name not in tensors:
-        raise ValueError(f"the tensor {name} is missing")
-    found = tuple(tensors[name].shape)
-    if len(found) != axes or 0 in found:
-        raise ValueError(f"the tensor {name} has shape {list(found)}")
-    return found

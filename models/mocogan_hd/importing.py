@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from vidbench.models.layers.fir import resample_filter
 from vidbench.models.layers.mapping import MappingNetwork
+from vidbench.models.layers.tensors import highest, shape
 
 from .pca import scaled_directions
-from .sizes import highest, shape
 
 Tensors = dict[str, Tensor]
 

@@ -1,10 +1,11 @@
 """Arguments of the networks, read off the shapes of their tensors; errors complete a sentence about a file."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from torch import Tensor
+
+from vidbench.models.layers.tensors import highest, shape
 
 from .contrastive_discriminator import BLOCKS
 
@@ -63,22 +64,3 @@ def contrastive_configuration(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     length, features = shape(tensors, "q_real", 2)
     out = shape(tensors, "network.blocks.0.conv1.weight_orig", 4)[0]
     return {"side": sides[0], "width": out // BLOCKS[sides[0]][0][0], "features": features, "length": length}
-
-
-def highest(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """The highest number in names of tensors; -1 if there is none."""
-    return max((int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name))), default=-1)
-
-
-def shape(tensors: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor.
-
-    Raises:
-        ValueError: it is missing, empty, or has another number of axes.
-    """
-    if name not in tensors:
-        raise ValueError(f"the tensor {name} is missing")
-    found = tuple(tensors[name].shape)
-    if len(found) != axes or 0 in found:
-        raise ValueError(f"the tensor {name} has shape {list(found)}")
-    return found

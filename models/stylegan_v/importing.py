@@ -2,12 +2,12 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from vidbench.models.layers.tensors import highest, shape
 from vidbench.stage import Imported, Network, Snapshot, require_fit
 
 from .config import StyleGANVConfig
@@ -232,22 +232,3 @@ def number(value: Any, default: int) -> int:
 def positive(value: Any) -> bool:
     """Whether something is a number above 0."""
     return isinstance(value, int | float) and 0 < value < math.inf
-
-
-def highest(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """The highest number in names of tensors; -1 if there is none."""
-    return max((int(match[1]) for name in tensors if (match := re.fullmatch(pattern, name))), default=-1)
-
-
-def shape(tensors: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor.
-
-    Raises:
-        ValueError: it is missing, empty, or has another number of axes.
-    """
-    if name not in tensors:
-        raise ValueError(f"the tensor {name} is missing")
-    found = tuple(tensors[name].shape)
-    if len(found) != axes or 0 in found:
-        raise ValueError(f"the tensor {name} has shape {list(found)}")
-    return found
