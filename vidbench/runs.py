@@ -23,7 +23,7 @@ from .registry import MODELS, unknown
 from .sides import commonest, open_real
 from .sources import Source
 from .stage import Origin, Stage, State, System
-from .trained import folder_name
+from .trained import folder_name, newest
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,13 @@ def open_run(
     named = {stage: domains.get(domain, real or data) for stage, domain in system.domains.items()}
     if len(set(named.values())) > 1:
         settings = config.change(settings, [system.across], "Different data sets:")
-    size = system.size_of(settings)
-    opened = {name: open_training(name, split, size) for name in {*named.values()} or {real or data}}
-    source, card = opened[[real or data, *named.values()][-1]]
+    planned = [stage for stage in system.stages if getattr(settings.stages, stage) is not None]
+    if missing := [stage for stage in stages if stage not in planned]:
+        raise UserError(f"The configuration has no stage {missing[0]}: stages.{missing[0]} is null.")
+    wanted = {stage: (named.get(stage, real or data), system.training_size(settings, stage)) for stage in planned}
+    main = ([real or data, *named.values()][-1], system.size_of(settings))
+    opened = {video: open_training(video[0], split, video[1]) for video in dict.fromkeys([main, *wanted.values()])}
+    source, card = opened[main]
     tier = "+".join([config_path.stem if config_path else tier, *changes])
     run = Run(
         model=model,
@@ -169,7 +173,7 @@ def open_run(
         config=settings,
         tier=tier,
         source=source,
-        others={stage: opened[name][0] for stage, name in named.items() if opened[name][0] is not source},
+        others={stage: opened[video][0] for stage, video in wanted.items() if video != main},
         backbone=backbone or (card.backbone if card else "i3d"),
         folder=out / model,
         seed=seed,
@@ -177,7 +181,7 @@ def open_run(
         workers=workers,
     )
     run = replace(run, folder=run.folder / folder_name(f"{run.data}-{tier}"))
-    return run, [stage for stage in system.stages if not stages or stage in stages]
+    return run, [stage for stage in planned if not stages or stage in stages]
 
 
 def open_training(name: str, split: str | None, size: tuple[int, int]) -> tuple[Source, DataSet | None]:
@@ -242,8 +246,8 @@ def build_stage(run: Run, name: str) -> Stage:
     for other in run.system.stages:
         if other == name:
             break
-        if run.last(other).exists():
-            before[other] = load_checkpoint(run.last(other)).state
+        if path := newest(run.folder, other):
+            before[other] = load_checkpoint(path).state
     torch.manual_seed(draw_seed(run.seed, f"{name}/networks"))
     source = run.source_of(name)
     origin = Origin(commonest(source, "size"), commonest(source, "fps") or 25.0)

@@ -195,7 +195,7 @@ class System(Generator):
     """A generator that is trained in stages.
 
     A system is made from its configuration and the states of its stages. `config` has the fields `model`, shared by all
-    stages, and `stages`, one field a stage.
+    stages, and `stages`, one field a stage; a stage whose field is None is not trained.
     """
 
     config_type: ClassVar[type[Config]]
@@ -223,6 +223,11 @@ class System(Generator):
     @abstractmethod
     def size_of(cls, config: Any) -> tuple[int, int]:
         """Height and width of the videos that a configuration is for."""
+
+    @classmethod
+    def training_size(cls, config: Any, stage: str) -> tuple[int, int]:
+        """Height and width of the videos that a stage is trained on."""
+        return cls.size_of(config)
 
     @classmethod
     @abstractmethod

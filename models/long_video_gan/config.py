@@ -127,6 +127,8 @@ class LowResStage(GANConfig):
     """The first stage."""
 
     lr_D: float = 0.002
+    diffaug_p: float = Field(default=1.0, ge=0, le=1)
+    """The probability that DiffAugment transforms a video; the paper's is 1."""
 
 
 class SuperResStage(GANConfig):

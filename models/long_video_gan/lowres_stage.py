@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from vidbench.generator import VideoSource
@@ -111,7 +112,9 @@ class LowResGAN(Adversarial):
 
     def _judge(self, videos: Tensor, name: str, part: slice, step: Step) -> Tensor:
         """Logits `[n]` of one part's augmented videos."""
-        videos = diff_augment(videos, step.uniform(f"{name}/diffaug", NUM_DIFFAUG_DRAWS)[part])
+        happens = step.uniform(f"{name}/augmented")[part].to(videos.device) < self.settings.diffaug_p
+        augmented = diff_augment(videos, step.uniform(f"{name}/diffaug", NUM_DIFFAUG_DRAWS)[part])
+        videos = torch.where(rearrange(happens, "n -> n 1 1 1 1"), augmented, videos)
         videos = temporal_stretch(videos, step.uniform(f"{name}/stretch", NUM_STRETCH_DRAWS)[part])
         logits: Tensor = self.D(videos)
         return logits

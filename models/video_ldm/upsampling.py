@@ -4,13 +4,20 @@ Noise-augmented conditioning is that of Ho et al., *Cascaded Diffusion Models*, 
 noise of any strength up to a limit, of which the network is told, and in sampling a little.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from .diffusion import Diffusion
+from .diffusion import Diffusion, own_schedule, sampled
+from .unet import VideoUNet
+from .windows import drawn, regrouped
 
+WINDOW = 8
+"""Frames that are made together."""
 MAX_NOISE = 350
 """Of diffusion times drawn for the condition in training."""
 SAMPLING_NOISE = 20
@@ -65,3 +72,42 @@ def noisy_condition(low: Tensor, noise: Tensor, tau: Tensor, diffusion: Diffusio
     """
     noised = diffusion.noised(low, noise, tau)
     return noised if noised.shape[3:] == size else resized(noised, size)
+
+
+@dataclass(frozen=True)
+class Upsampler:
+    """Videos of high resolution from those of low, eight frames at a time."""
+
+    network: VideoUNet
+    """Frozen, in evaluation mode."""
+    factor: int
+    """By which sides grow."""
+    noise: int
+    """Diffusion time of the noise on the low resolution."""
+    steps: int
+    """Of the sampler, which is DDIM: it clips, as pixels may be."""
+    framewise: bool = False
+    """Without temporal layers."""
+
+    def enlarged(self, seeds: Sequence[int], videos: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Videos `[N, 3, t, h, w]`, one piece after the other, as `[N, 3, 8, factor * h, factor * w]`.
+
+        What the last piece lacks is its last frame again, and left away in the end.
+        """
+        diffusion = Diffusion(own_schedule(pixels=True))
+        for k, piece in enumerate(regrouped(videos, WINDOW)):
+            missing = WINDOW - piece.shape[2]
+            low = torch.cat([piece, piece[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
+            tau = torch.full((len(low),), self.noise, device=low.device)
+            size = (low.shape[3] * self.factor, low.shape[4] * self.factor)
+            low_noise = drawn(seeds, "upsampler-condition", k, *low.shape[1:]).to(low)
+            condition = noisy_condition(low, low_noise, tau, diffusion, size)
+
+            def denoise(x: Tensor, t: Tensor, condition: Tensor = condition, labels: Tensor = tau) -> Tensor:
+                out: Tensor = self.network(
+                    torch.cat([x, condition], dim=1), t, labels=labels, image_mode=self.framewise
+                )
+                return out
+
+            noise = drawn(seeds, "upsampler", k, *low.shape[1:3], *size).to(low)
+            yield sampled(denoise, noise, diffusion.schedule, self.steps)[:, :, : WINDOW - missing]
