@@ -259,13 +259,8 @@ def build_stage(run: Run, name: str) -> Stage:
 
 def describe_run(run: Run, stages: list[str], steps: int | None) -> Iterator[str]:
     """Lines for the user before anything long begins: data, networks, where it goes, and where it goes on."""
-    height, width = run.source.size
-    sources = dict.fromkeys(run.source_of(stage) for stage in run.system.stages)
-    shown = " and ".join(
-        f"{source.name}{f' ({source.split})' if source.split else ''}: {len(source.videos):,} videos"
-        for source in sources
-    )
-    yield f"{run.model} {run.tier} on {shown} at {height}x{width}, seed {run.seed}, to {run.folder}"
+    shown = " and ".join(dict.fromkeys(described(run.source_of(stage)) for stage in stages))
+    yield f"{run.model} {run.tier} on {shown}, seed {run.seed}, to {run.folder}"
     for name in stages:
         config, last = stage_config(run, name), run.last(name)
         begun = f", from step {read_about(last).step:,}" if last.exists() else ""
@@ -290,6 +285,12 @@ def describe_run(run: Run, stages: list[str], steps: int | None) -> Iterator[str
         )
     if run.device == "cpu" and any(stage_config(run, name).cost for name in stages):
         yield expected_time(run, stages, steps)
+
+
+def described(source: Source) -> str:
+    """Training videos, for the user."""
+    split, (height, width) = f" ({source.split})" if source.split else "", source.size
+    return f"{source.name}{split}: {len(source.videos):,} videos at {height}x{width}"
 
 
 def expected_time(run: Run, stages: list[str], steps: int | None) -> str:

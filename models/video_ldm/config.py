@@ -7,7 +7,7 @@ et al., CVPR 2022, or is ours; `configs/models/video_ldm/paper-*.yaml` says whic
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from vidbench.stage import Config, StageConfig
 
@@ -16,6 +16,7 @@ from .tree import Placement
 from .upsampling import MAX_NOISE, SAMPLING_NOISE
 
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+Folder = Annotated[Path, AfterValidator(Path.resolve)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -129,7 +130,7 @@ class ModelConfig(Config):
     """Of frames before the upsampler."""
     levels: int = Field(default=2, ge=0, le=2)
     """How often interpolation makes four of every frame: 4 to this power frames of the data lie between key frames."""
-    image_model: Path | None = None
+    image_model: Folder | None = None
     """A folder of diffusers with an image model, in place of the stages `autoencoder` and `image`."""
     prompt: str = ""
     """What all training videos show, in words, where the image model takes text."""

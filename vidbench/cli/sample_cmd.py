@@ -32,6 +32,7 @@ from .common import any_stage, debug_option, json_option, out_option, progress_b
 @click.option(
     "--fps", type=click.FloatRange(min=0, min_open=True), metavar="F", help="Frames a second, of a continuous model."
 )
+@click.option("--prompt", metavar="TEXT", help="What the videos show, of a model with text.")
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="Option of the model, as truncation=0.7.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of all draws.")
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1.")
@@ -49,6 +50,7 @@ def command(
     out: Path,
     form: str,
     fps: float | None,
+    prompt: str | None,
     options: tuple[str, ...],
     seed: int,
     device: str,
@@ -77,6 +79,7 @@ def command(
     words, stages = stage_paths(ctx.args, model)
     if words:
         raise click.UsageError(f"Got unexpected extra argument ({' '.join(words)})")
+    options += () if prompt is None else (f"prompt={json.dumps(prompt)}",)
     generator, about = open_generator(model, checkpoint, data, options, device, fps, stages)
     height, width = generator.size
     checkpoint_of = f" ({about['checkpoint']})" if "checkpoint" in about else ""

@@ -16,6 +16,13 @@ from .common import debug_option, json_option, out_option, say
 @click.option("--data", default="toy-ride", show_default=True, metavar="NAME", help="Data set, by name.")
 @click.option("--content-dataset", metavar="NAME|PATH", help="Of MoCoGAN-HD: what things look like.  [default: --data]")
 @click.option("--motion-dataset", metavar="NAME|PATH", help="Of MoCoGAN-HD: how they move.  [default: --data]")
+@click.option(
+    "--image-model",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Of Video LDM: an image model of diffusers to start from.",
+)
+@click.option("--prompt", metavar="TEXT", help="Of Video LDM: what the videos show, for an image model with text.")
 @click.option("--real", metavar="PATH", help="Train on these videos instead: a folder, zip or array file.")
 @click.option("--split", metavar="NAME", help="Split of the videos.  [default: train]")
 @click.option(
@@ -37,7 +44,14 @@ from .common import debug_option, json_option, out_option, say
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and stop.")
 @debug_option
 def command(
-    as_json: bool, dry_run: bool, content_dataset: str | None, motion_dataset: str | None, **values: Any
+    as_json: bool,
+    dry_run: bool,
+    content_dataset: str | None,
+    motion_dataset: str | None,
+    image_model: Path | None,
+    prompt: str | None,
+    changes: tuple[str, ...],
+    **values: Any,
 ) -> None:
     """Train a system, stage after stage; run again, it goes on where it stopped.
 
@@ -54,6 +68,8 @@ def command(
     vidbench train --tier paper-sky-timelapse --dry-run
     # the look of one data set, the motion of another
     vidbench train --model mocogan-hd --content-dataset toy-sky --motion-dataset toy-ride
+    # temporal layers in an image model of yours
+    vidbench train --model video-ldm --image-model my-model --stage temporal
     # two processes
     torchrun --nproc-per-node 2 -m vidbench train --model stylegan-v
     """
@@ -67,7 +83,9 @@ def command(
         speak = say if is_first() else lambda line: None
         given = {"content": content_dataset, "motion": motion_dataset}
         domains = {domain: name for domain, name in given.items() if name}
-        run, stages = open_run(**{**values, "device": device}, domains=domains)
+        parts = {"image_model": None if image_model is None else str(image_model), "prompt": prompt}
+        changes += tuple(f"model.{key}={json.dumps(text)}" for key, text in parts.items() if text is not None)
+        run, stages = open_run(**{**values, "device": device}, changes=changes, domains=domains)
         for line in describe_run(run, stages, values["steps"]):
             speak(line)
         if dry_run:
