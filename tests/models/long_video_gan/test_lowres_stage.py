@@ -132,6 +132,21 @@ def test_each_call_of_the_discriminator_has_augmentations_of_its_own(monkeypatch
         assert len(rows.unique()) == rows.numel()
 
 
+@pytest.mark.parametrize("p", [0, 0.3, 1])
+def test_some_videos_are_augmented_and_the_others_seen_as_they_are(monkeypatch, p):
+    monkeypatch.setattr(module, "diff_augment", lambda videos, draws: videos + 100)
+    monkeypatch.setattr(module, "temporal_stretch", lambda videos, draws: videos)
+    stage, judge = with_ramp(batch=40)
+    stage.settings = stage.settings.model_copy(update={"diffaug_p": p})
+    stage.G.scale.data.fill_(0.0)
+    step = step_of(stage, 1)
+    update(stage, 1)
+    for name, seen in zip(("G", "D/fake"), judge.seen, strict=False):
+        augmented = seen[:, 0, 0, 0, 0] > 50
+        assert torch.equal(augmented, step.uniform(f"{name}/augmented") < p)
+        assert len(augmented.unique()) == (1 if p in (0, 1) else 2)
+
+
 def test_parts_of_a_batch_are_augmented_as_in_the_whole(monkeypatch):
     drawn = []
 
