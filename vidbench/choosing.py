@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from .contenders import build_model, load_model
+from .contenders import build_model, load_model, parse
 from .errors import UserError
 from .generator import Generator
 from .stage import System
@@ -63,21 +61,3 @@ def open_generator(
         "device": device,
         "options": values,
     }
-
-
-def parse(options: tuple[str, ...]) -> dict[str, Any]:
-    """`key=value` pairs, the values read as YAML.
-
-    Raises:
-        UserError: one is no pair.
-    """
-    values = {}
-    for option in options:
-        key, equals, text = option.partition("=")
-        if not equals or not key.isidentifier():
-            raise UserError(f'--set takes key=value; "{option}" is none.')
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f'--set {option}: "{text}" is not a value in YAML.') from error
-    return values

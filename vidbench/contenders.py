@@ -3,10 +3,12 @@
 import importlib.util
 import inspect
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import yaml
 
 from . import config
 from .datasets import DEFAULT, load_dataset
@@ -113,19 +115,52 @@ def own_generators(request: Request, names: Sequence[str], say: Callable[[str], 
     """
     found: dict[str, Generator] = {}
     data = Path(request.real).name if request.real else request.data or DEFAULT
-    for name in names:
+    for asked in names:
+        name, options = split_options(asked)
         if not is_trained(name):
             if request.checkpoint is not None:
                 raise UserError(f"{name} is not a trained system of vidbench, and has no --checkpoint. Leave it away.")
-            found[name.rpartition(":")[2]] = build_model(name)
+            found[name.rpartition(":")[2] + asked.removeprefix(name)] = build_model(name, **options)
             continue
         trained = choose_trained(name, request.checkpoint, data, request.out)
-        if trained is None and name in request.models:
+        if trained is None and asked in request.models:
             raise no_weights(name, data)
         if trained is not None:
-            say(f"{name}: {', '.join(map(str, trained.paths))}")
-            found[name] = trained.generator(request.options.get("device", "cpu"))
+            say(f"{asked}: {', '.join(map(str, trained.paths))}")
+            found[asked] = trained.generator(request.options.get("device", "cpu"), **options)
     return found
+
+
+def split_options(model: str) -> tuple[str, dict[str, Any]]:
+    """A model's name and its options, as in `video-ldm[decoder=false,steps=25]`.
+
+    Raises:
+        UserError: what stands in the brackets is no list of `key=value`.
+    """
+    name, bracket, rest = model.partition("[")
+    if not bracket:
+        return model, {}
+    if not rest.endswith("]"):
+        raise UserError(f'--model {model}: options end with "]", as in {name}[key=value,key=value].')
+    return name, parse(rest.removesuffix("]").split(","), f"--model {name}[...]")
+
+
+def parse(options: Iterable[str], origin: str = "--set") -> dict[str, Any]:
+    """`key=value` pairs, the values read as YAML.
+
+    Raises:
+        UserError: one is no pair.
+    """
+    values = {}
+    for option in options:
+        key, equals, text = option.strip().partition("=")
+        if not equals or not key.isidentifier():
+            raise UserError(f'{origin} takes key=value; "{option}" is none.')
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f'{origin} {option}: "{text}" is not a value in YAML.') from error
+    return values
 
 
 def common_size(fakes: Sequence[Source], models: Sequence[Generator]) -> tuple[int, int] | None:
@@ -244,11 +279,12 @@ def importable_models(say: Callable[[str], None]) -> list[str]:
 
 
 def load_model(name: str) -> Any:
-    """A model's class: a registered one, or `path/to/file.py:Class`.
+    """A model's class: a registered one, or `path/to/file.py:Class`; options behind it are left away.
 
     Raises:
         UserError: an unknown name, or a file or class that is not there or cannot be imported.
     """
+    name, _ = split_options(name)
     path, colon, attribute = name.rpartition(":")
     if not colon or not path.endswith(".py"):
         return MODELS.load(name)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vidbench import evaluation
-from vidbench.contenders import Request, build_model, half, hold_out, is_reference, load_model
+from vidbench.contenders import Request, build_model, half, hold_out, is_reference, load_model, split_options
 from vidbench.errors import UserError
 from vidbench.evaluation import evaluate, stored_records
 from vidbench.evaluator import Evaluator
@@ -377,6 +377,18 @@ def test_statistics_in_a_file_stand_for_the_real_videos(real, made, place):
 def test_a_model_of_a_file_is_scored_under_its_class_s_name(real, wheel):
     [record] = evaluate(ask(real, models=[wheel], references=False))
     assert (record.model, record.fake.kind, record.fake.fps) == ("Wheel", "generator", 25.0)
+
+
+def test_options_stand_behind_a_model_s_name_and_each_choice_is_a_row_of_its_own(real, wheel):
+    assert split_options("video-ldm[decoder=false, prompt=a:b]") == ("video-ldm", {"decoder": False, "prompt": "a:b"})
+    assert split_options(wheel) == (wheel, {})
+    models = [f"{wheel.replace('Wheel', 'Axle')}[length={length}]" for length in (16, 20)]
+    records = evaluate(ask(real, models=models, references=False))
+    assert [record.model for record in records] == ["Axle[length=16]", "Axle[length=20]"]
+    with pytest.raises(UserError, match=r'options end with "\]", as in loop\[key=value,key=value\]'):
+        split_options("loop[a=1")
+    with pytest.raises(UserError, match=r'--model loop\[...\] takes key=value; "a" is none'):
+        split_options("loop[a]")
 
 
 def test_a_registered_model_is_found_by_name():

@@ -9,8 +9,9 @@ from PIL import Image
 
 from tests.vidbench.systems import Hue, Paint
 from vidbench import Generator
-from vidbench.choosing import open_generator, parse
+from vidbench.choosing import open_generator
 from vidbench.clips import quantise
+from vidbench.contenders import parse
 from vidbench.draws import draw_seed
 from vidbench.errors import UserError
 from vidbench.sampling import limited, write_samples

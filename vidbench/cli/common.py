@@ -115,7 +115,7 @@ scoring_options = options(
         "models",
         multiple=True,
         metavar="NAME|FILE.py:CLASS",
-        help="Score this generator; repeatable.  [default: all]",
+        help="Score this generator, as name[key=value] with options of its own; repeatable.  [default: all]",
     ),
     click.option(
         "--checkpoint",
