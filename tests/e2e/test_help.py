@@ -14,6 +14,8 @@ import torch
 
 from tests.e2e.running import Run
 from tests.models.long_video_gan.test_importing import described, official
+from tests.models.video_ldm.small import plain_unet
+from tests.models.video_ldm.test_folders import saved
 from tests.weights.persisting import file
 from vidbench.checkpoints import About, save_checkpoint
 from vidbench.cli import cli
@@ -111,6 +113,8 @@ def test_every_example_runs(example: str, run: Run) -> None:
             journal.write(1, loss=1.0)
     if words[0] == "sample":
         untrained("long-video-gan" if "long-video-gan" in words else "stylegan-v")
+    if "--image-model" in words:
+        saved(Path("my-model"), plain_unet())
     takes_long = words[0] in LONG or words[:2] in DRY
     run(*words, *(["--dry-run"] if takes_long and "--dry-run" not in words else []))
 

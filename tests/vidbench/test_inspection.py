@@ -31,7 +31,7 @@ def test_how_many_videos_are_long_enough_for_each_preset(moving):
     facts = inspect(Source("films", videos, "0"))
     needed = {"fvd16": 5, "fvd128": 2, "fvd128-s8": 3, "color-drift": 1}
     needed |= {f"longvideogan/{name}": count for name, count in needed.items()}
-    needed |= {"kvd16": 5, "prdc16": 5, "flicker": 5, "smoothness": 5, "repetition": 2, "drift": 0}
+    needed |= {"kvd16": 5, "prdc16": 5, "flicker": 5, "smoothness": 5, "repetition": 2, "drift": 0, "fvd16-s16": 0}
     needed |= {"styleganv/fvd16": 5, "styleganv/fvd128": 2, "styleganv/fvd128-s8": 2}  # which asks for 128 frames
     needed |= dict.fromkeys(("videogpt/fvd", "tats/fvd", "tats/kvd", "cdfvd/fvd"), 5)
     assert facts["long enough for"] == needed

@@ -35,6 +35,10 @@ PRESETS = {
         "frechet", 2048, "cycle", "shuffled", 16, 8, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
         "n-1", 0
     ),
+    "fvd16-s16": (
+        "frechet", 2048, "cycle", "shuffled", 16, 16, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
+        "n-1", 0
+    ),
     "kvd16": (
         "kernel", 2048, "cycle", "shuffled", 16, 1, "random", "zero", "span", *TO_ASPECT, "round", "styleganv",
         "n-1", 0
@@ -107,6 +111,7 @@ PRESETS = {
 
 # Frames from the first to the last of a clip, and frames that a video must have to count.
 SPANS = {
+    "fvd16-s16": (241, 241),
     "fvd16": (16, 16),
     "fvd128": (128, 128),
     "fvd128-s8": (121, 121),
