@@ -1,16 +1,15 @@
 """StyleGAN-V's generator: StyleGAN2 with a style a video and a motion code a frame at its input (Sec. 3.1)."""
 
 import math
-from functools import partial
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vidbench.models.layers.fir import resample_filter, upsample2d
 from vidbench.models.layers.mapping import MappingNetwork
 from vidbench.models.layers.precision import FULL, Precision
-from vidbench.models.layers.synthesis import Noise, SynthesisLayer, ToRGB
+from vidbench.models.layers.skip import SynthesisBlock
+from vidbench.models.layers.synthesis import Noise
 
 from .motion import PAPER, Motion, MotionEncoder
 
@@ -108,11 +107,12 @@ class SynthesisNetwork(torch.nn.Module):
         widths = {res: min(channel_base // res, channel_max) for res in self.resolutions}
         for res in self.resolutions:
             block = SynthesisBlock(
-                2 * motion_encoder.motion.time_dim if res == 4 else widths[res // 2],
+                widths[4] + 2 * motion_encoder.motion.time_dim if res == 4 else widths[res // 2],
                 widths[res],
                 resolution=res,
                 img_channels=img_channels,
                 w_dim=w_dim,
+                first=TemporalInput(widths[4]) if res == 4 else None,
                 use_noise=use_noise,
                 dtype=precision.of(res, resolution),
                 conv_clamp=precision.conv_clamp,
@@ -148,52 +148,6 @@ class SynthesisNetwork(torch.nn.Module):
             x, img = self.get_submodule(f"b{res}")(x, img, ws[:, first : first + 3], noise)
         assert img is not None
         return img
-
-
-class SynthesisBlock(torch.nn.Module):
-    """Layers of one resolution: at 4x4 a constant beside the motion code, and `conv1`; then `conv0` and `conv1`."""
-
-    resample_filter: Tensor
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        resolution: int,
-        img_channels: int,
-        w_dim: int,
-        use_noise: bool,
-        dtype: torch.dtype | None,
-        conv_clamp: float | None,
-    ) -> None:
-        super().__init__()
-        self.resolution, self.dtype = resolution, dtype
-        self.register_buffer("resample_filter", resample_filter())
-        layer = partial(SynthesisLayer, w_dim=w_dim, resolution=resolution, use_noise=use_noise, conv_clamp=conv_clamp)
-        if resolution == 4:
-            self.input = TemporalInput(out_channels)
-            self.conv1 = layer(out_channels + in_channels, out_channels)
-        else:
-            self.conv0 = layer(in_channels, out_channels, up=2)
-            self.conv1 = layer(out_channels, out_channels)
-        self.torgb = ToRGB(out_channels, img_channels, w_dim=w_dim, conv_clamp=conv_clamp)
-
-    def forward(self, x: Tensor, img: Tensor | None, ws: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """The features and the colours so far to those of this block.
-
-        Args:
-            x: features `[N * T, in_channels, H / 2, W / 2]`; motion codes `[N * T, in_channels, 1, 1]` at 4x4.
-            img: colours `[N * T, C, H / 2, W / 2]`; None at 4x4.
-            ws: styles of this block's layers `[N, 2 or 3, w_dim]`.
-            noise: drawn, or that of the layers.
-        """
-        styles = iter(ws.unbind(dim=1))
-        x = x if self.dtype is None else x.to(self.dtype)
-        x = self.input(x) if self.resolution == 4 else self.conv0(x, next(styles), noise)
-        x = self.conv1(x, next(styles), noise)
-        rgb = self.torgb(x, next(styles)).to(ws.dtype)
-        return x, rgb if img is None else upsample2d(img, self.resample_filter) + rgb
 
 
 class TemporalInput(torch.nn.Module):

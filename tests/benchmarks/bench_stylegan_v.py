@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.benchmarks.bare import compare, plain_upfirdn2d
-from vidbench.models.layers import convolution, fir, synthesis
+from vidbench.models.layers import convolution, fir, skip, synthesis
 from vidbench.models.layers.loss import discriminator_loss, generator_loss
-from vidbench.models.stylegan_v import generator as generator_module
 from vidbench.models.stylegan_v.discriminator import Discriminator
 from vidbench.models.stylegan_v.generator import Generator
 from vidbench.models.stylegan_v.loss import r1_loss
@@ -41,7 +40,7 @@ def plain() -> Iterator[None]:
         mock.patch.object(fir, "upfirdn2d", plain_upfirdn2d),
         mock.patch.object(convolution, "upfirdn2d", plain_upfirdn2d),
         mock.patch.object(synthesis, "modulated_conv2d", plain_modulated_conv2d),
-        mock.patch.object(generator_module, "upsample2d", plain_upsample2d),
+        mock.patch.object(skip, "upsample2d", plain_upsample2d),
     ):
         yield
 

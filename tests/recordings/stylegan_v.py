@@ -1,4 +1,4 @@
-"""Recordings of StyleGAN-V: operations, networks, losses and their gradients.
+"""Recordings of StyleGAN-V: operations, networks, losses and their gradients; and of its baseline, MoCoGAN+SG2.
 
 Bounds are relative to an output's standard deviation. Float32: two implementations that sum in another order differ by
 1e-5. Float64: 1e-12. Gradients are recorded in float32 alone; those of R1 carry that of two passes.
@@ -20,29 +20,9 @@ from vidbench.models.stylegan_v.generator import Generator
 from vidbench.models.stylegan_v.loss import r1_loss
 from vidbench.models.stylegan_v.motion import Motion, MotionEncoder
 
-from . import Recording
+from . import Recording, _mocogan_sg2
 from ._augment import check_augment
-
-PRECISIONS = (("out", torch.float32, 1e-4), ("out64", torch.float64, 1e-12))
-
-
-def compare(recording: Recording, found: dict[str, Tensor], prefix: str, tolerance: float) -> None:
-    """Everything found that is recorded; what is constant, relative to 1."""
-    recorded = {name: x for name, x in found.items() if f"{prefix}/{name}" in recording.tensors}
-    for name, value in recorded.items():
-        expected = recording[f"{prefix}/{name}"]
-        assert value.shape == expected.shape, f"{name} has shape {list(value.shape)} instead of {list(expected.shape)}"
-        error = (value.double() - expected.double()).abs().max().item() / (expected.double().std().item() or 1.0)
-        assert error <= tolerance, f"{prefix}/{name} is off by {error:.2g} of its spread"
-
-
-def inputs(recording: Recording, dtype: torch.dtype) -> dict[str, Tensor]:
-    return {name[3:]: tensor.to(dtype) for name, tensor in recording.tensors.items() if name.startswith("in/")}
-
-
-def state(recording: Recording, prefix: str = "") -> dict[str, Tensor]:
-    start = f"state/{prefix}"
-    return {name.removeprefix(start): x for name, x in recording.tensors.items() if name.startswith(start)}
+from ._stylegan_v import PRECISIONS, compare, inputs, keep, state
 
 
 def motion_of(cfg: dict[str, Any]) -> Motion:
@@ -115,14 +95,6 @@ def check_generator(recording: Recording) -> None:
             v = network.synthesis.motion_encoder(x["t"], x["motion_z"], x["c"])
         found |= {"ws": ws[:, : recording["out/ws"].shape[1]], "img": img, "motion_v": v.flatten(0, 1)}
         compare(recording, found, prefix, tolerance)
-
-
-def keep(found: dict[str, Tensor], name: str) -> Any:
-    def hook(module: torch.nn.Module, args: Any, output: Any) -> None:
-        parts = output if isinstance(output, tuple) else (output,)
-        found.update({f"{name}_{kind}": part for kind, part in zip(("x", "img"), parts, strict=False)})
-
-    return hook
 
 
 def check_motion_mapping(recording: Recording) -> None:
@@ -262,6 +234,7 @@ def check_tiny_checkpoint(recording: Recording) -> None:
 
 
 CHECKS = {
+    **_mocogan_sg2.CHECKS,
     "augment": check_augment,
     "discriminator": check_discriminator,
     "generator": check_generator,
