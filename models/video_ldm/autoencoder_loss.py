@@ -5,7 +5,7 @@ means. The constants are the latent diffusion authors'. In place of LPIPS, whose
 three scales and the discriminator's own features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +52,9 @@ def feature_matching(real: Sequence[Tensor], decoded: Sequence[Tensor]) -> Tenso
     return torch.stack([(a.detach() - b).abs().mean() for a, b in pairs]).mean()
 
 
-def adversarial_loss(reconstruction: Tensor, logits: Tensor, last_weight: nn.Parameter) -> Tensor:
+def adversarial_loss(
+    reconstruction: Tensor, logits: Tensor, last_weight: nn.Parameter, mean: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Minus the mean logit, weighted so that it pulls at a weight half as much as the reconstruction: a scalar.
 
     Esser et al., *Taming Transformers for High-Resolution Image Synthesis*, CVPR 2021, Eq. 7.
@@ -61,9 +63,11 @@ def adversarial_loss(reconstruction: Tensor, logits: Tensor, last_weight: nn.Par
         reconstruction: `reconstruction_loss`.
         logits: of what was decoded, of any shape.
         last_weight: of the decoder's last convolution.
+        mean: over all processes, so that they weigh alike.
     """
     loss = -logits.mean()
-    pulls = [torch.autograd.grad(each, last_weight, retain_graph=True)[0].norm() for each in (reconstruction, loss)]
+    losses = (reconstruction, loss)
+    pulls = [mean(torch.autograd.grad(each, last_weight, retain_graph=True)[0]).norm() for each in losses]
     ratio = (pulls[0] / (pulls[1] + 1e-4)).clamp(0, MAX_RATIO).detach()
     weighted: Tensor = ADVERSARIAL_WEIGHT * ratio * loss
     return weighted

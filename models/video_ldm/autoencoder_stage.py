@@ -1,6 +1,7 @@
 """Training of autoencoders: of images (Rombach et al., App. G), and of the decoder for videos (Blattmann et al.)."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from .autoencoder_loss import (
 from .averages import averaged, follow
 from .config import AutoencoderStage, DiffusionStage, VideoLDMConfig
 from .decoder import WINDOW, decoded
-from .networks import build_image_discriminator, build_vae, build_video_discriminator, open_decoder
+from .networks import build_image_discriminator, build_vae, build_video_discriminator, open_decoder, open_vae
 from .readers import ClipReader, normalised
 from .real import Remade, reconstructed
 
@@ -60,7 +61,7 @@ class AutoencoderGAN(Stage):
             self.D.requires_grad_(False)
             seen = self.D(decoded)
             matching = feature_matching(self.D(real), seen)
-            loss = loss + adversarial_loss(reconstruction, seen[-1], self.vae.decoder.conv_out.weight)
+            loss = loss + adversarial_loss(reconstruction, seen[-1], self.vae.decoder.conv_out.weight, step.mean)
             loss = loss + real[0].numel() * MATCHING_WEIGHT * matching
             logs |= {"loss_G": -seen[-1].mean(), "matching": matching}
             self.D.requires_grad_(True)
@@ -84,7 +85,8 @@ class DecoderGAN(Stage):
 
     def __init__(self, config: VideoLDMConfig, origin: Origin, device: str, before: Mapping[str, State]) -> None:
         self.settings: DiffusionStage = required(config.stages.decoder, self.name)
-        self.net = open_decoder(config.model, before, device).train()
+        vae, _ = open_vae(config.model, before, device)
+        self.net = open_decoder(config.model, vae).train()
         self.ema, self.D = averaged(self.net), build_video_discriminator(config.model, device)
         self.networks = {"decoder": self.net, "decoder_ema": self.ema, "D": self.D}
         trained = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
@@ -98,14 +100,13 @@ class DecoderGAN(Stage):
         """One step of both networks, and of the moving average."""
         real = normalised(batches["real"]["clip"])
         with torch.no_grad():
-            mean = encoded(self.net.vae, real)
-            latents = encoded(self.net.vae, real, step.normal("z", *mean.shape[1:]))
+            latents = encoded(self.net.vae, real, partial(step.normal, "z"))
         made = self.net(latents)
         frames = [rearrange(videos, "n c t h w -> (n t) c h w") for videos in (real, made)]
         reconstruction = reconstruction_loss(*frames)
         self.D.requires_grad_(False)
         logits = self.D(made)[-1]
-        loss = reconstruction + adversarial_loss(reconstruction, logits, self.net.last_weight)
+        loss = reconstruction + adversarial_loss(reconstruction, logits, self.net.last_weight, step.mean)
         loss.backward()  # type: ignore[no-untyped-call]
         self.D.requires_grad_(True)
         descend(self.net, self.optimizers["decoder"], step)

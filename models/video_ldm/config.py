@@ -213,15 +213,19 @@ class VideoLDMConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _leave_out_image_stages(cls, values: Any) -> Any:
-        """An image model from a folder takes the place of the two stages that would make one."""
+    def _leave_out_stages(cls, values: Any) -> Any:
+        """A folder takes the place of the two stages that make an image model; without levels nothing is between."""
         model, stages = (values.get(part) for part in ("model", "stages"))
-        if isinstance(model, dict) and model.get("image_model") and isinstance(stages, dict):
-            return {**values, "stages": {**stages, "autoencoder": None, "image": None}}
-        return values
+        if not isinstance(model, dict) or not isinstance(stages, dict):
+            return values
+        image = dict.fromkeys(("autoencoder", "image") if model.get("image_model") else ())
+        between = dict.fromkeys(("interpolation",) if model.get("levels") == 0 else ())
+        return {**values, "stages": {**stages, **image, **between}}
 
     @model_validator(mode="after")
     def _require_image_model(self) -> Self:
         if self.model.image_model is None and None in (self.stages.autoencoder, self.stages.image):
             raise ValueError("without model.image_model, the stages autoencoder and image are needed")
+        if self.model.image_model is None and self.model.prompt:
+            raise ValueError("model.prompt is for an image model with text, which model.image_model names")
         return self

@@ -75,9 +75,10 @@ class Diffusion:
         self.steps = int(self._scheduler.config["num_train_timesteps"])
 
     @property
-    def terminal_signal(self) -> float:
-        """Scale of what is left of the data where sampling begins with pure noise: it pulls colours to grey."""
-        return float(self._scheduler.alphas_cumprod[-1].sqrt())
+    def signal(self) -> Tensor:
+        """Scale of the data at each time, `[steps]`; what is left at the last pulls colours to grey in sampling."""
+        scale: Tensor = self._scheduler.alphas_cumprod.sqrt()
+        return scale
 
     def noised(self, x: Tensor, noise: Tensor, tau: Tensor) -> Tensor:
         """`alpha_tau * x + sigma_tau * noise`, all `[B, ...]`, at the times `[B]`."""

@@ -20,11 +20,19 @@ class ImageModel:
     vae: Backbone
     """`AutoencoderKL`."""
     schedule: dict[str, Any]
-    """What the UNet was trained with."""
+    """What the UNet was trained with; latents are not clipped, which is diffusers' default."""
     scaling_factor: float
     """Latents times this are what the UNet sees."""
     text_width: int | None
     """Of the text's tokens; None without text."""
+
+    @property
+    def unit(self) -> int:
+        """What sides of frames are multiples of; UNets with text take latents of any size."""
+        halvings = len(self.vae.config["block_out_channels"]) - 1
+        if self.text_width is None:
+            halvings += len(self.unet.config["block_out_channels"]) - 1
+        return int(2**halvings)
 
 
 def load_image_model(folder: Path) -> ImageModel:
@@ -42,10 +50,15 @@ def load_image_model(folder: Path) -> ImageModel:
     for key in ("shift_factor", "latents_mean", "latents_std"):
         if config.get(key) is not None:
             raise ValueError(f"the autoencoder of {folder} has {key}, which is not supported")
+    channels = {unet.config["in_channels"], unet.config["out_channels"], config.get("latent_channels", 4)}
+    if len(channels) > 1:
+        raise ValueError(f"the UNet of {folder} does not take and give the latents of its autoencoder")
+    if unet.class_embedding is not None:
+        raise ValueError(f"the UNet of {folder} takes labels, which is not supported")
     return ImageModel(
         unet=unet,
         vae=load_weights(folder / "vae", ("AutoencoderKL",)),
-        schedule=read_config(folder / "scheduler" / "scheduler_config.json"),
+        schedule={**read_config(folder / "scheduler" / "scheduler_config.json"), "clip_sample": False},
         scaling_factor=float(config.get("scaling_factor", 0.18215)),
         text_width=getattr(unet.config, "cross_attention_dim", None),
     )

@@ -1,6 +1,7 @@
 """Training of the image model: diffusion of the latents of single frames (Rombach et al., CVPR 2022)."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -41,10 +42,9 @@ class ImageDiffusion(Stage):
         """One step, and of the moving average."""
         clips = normalised(batches["real"]["clip"])
         with torch.no_grad():
-            mean = encoded(self.vae, clips)
-            raw = rearrange(encoded(self.vae, clips, step.normal("z", *mean.shape[1:])), "n c 1 h w -> n c h w")
+            raw = rearrange(encoded(self.vae, clips, partial(step.normal, "z")), "n c 1 h w -> n c h w")
         if self.scale.factor == 0:
-            self.scale.factor.copy_(step.mean(self.scale.factor.new_tensor(scaling_factor(raw))))
+            self.scale.factor.copy_(scaling_factor(raw, step.mean))
         z, tau = raw * self.scale.factor, times(step, self.diffusion.steps)
         loss = self.diffusion.loss(lambda x, t: self.unet(x, t).sample, z, step.normal("noise", *z.shape[1:]), tau)
         loss.backward()  # type: ignore[no-untyped-call]

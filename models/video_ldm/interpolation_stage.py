@@ -67,7 +67,7 @@ class InterpolationDiffusion(Stage):
         generator = VideoLDM(model, self.origin.fps, self.image, interpolation=self.ema)
         stride = model.key_stride
         keys = -(-(num_frames - 1) // stride) + 1
-        return Remade(real, num_frames, partial(between, generator, stride), read=(keys - 1) * stride + 1)
+        return Remade(real, (keys - 1) * stride + 1, partial(between, generator, stride))
 
 
 def between(generator: VideoLDM, stride: int, seeds: Sequence[int], clips: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -15,9 +15,9 @@ from vidbench.stage import State, load_network
 from .backbone import Backbone, build_autoencoder, build_unet
 from .config import ModelConfig
 from .decoder import VideoDecoder
-from .diffusion import Schedule, own_schedule
+from .diffusion import Diffusion, Schedule, own_schedule
 from .discriminator import PatchDiscriminator
-from .folders import load_image_model
+from .folders import ImageModel, load_image_model
 from .text import encoded_prompts
 from .unet import VideoUNet
 
@@ -51,14 +51,19 @@ class Scale(nn.Module):
         self.register_buffer("factor", torch.zeros([]))
 
 
-class Trained(nn.Module):
-    """Which image UNet temporal layers were trained on."""
+class TrainedOn(nn.Module):
+    """What temporal layers were trained on: the image UNet, and its noise."""
 
     digest: Tensor
+    signal: Tensor
+    velocity: Tensor
 
-    def __init__(self, digest: Tensor) -> None:
+    def __init__(self, image: ImageLDM) -> None:
         super().__init__()
-        self.register_buffer("digest", digest)
+        diffusion, device = Diffusion(image.schedule), image.digest.device
+        self.register_buffer("digest", image.digest)
+        self.register_buffer("signal", diffusion.signal.to(device))
+        self.register_buffer("velocity", torch.tensor(diffusion.predicts_velocity, device=device))
 
 
 def build_vae(model: ModelConfig, device: str) -> Backbone:
@@ -99,48 +104,46 @@ def open_vae(model: ModelConfig, states: Mapping[str, State], device: str) -> tu
         ValueError: a stage is not trained, or a folder is not as it should be.
     """
     if model.image_model is not None:
-        found = load_image_model(model.image_model)
+        found = load_folder(model, model.image_model)
         return found.vae.requires_grad_(False).to(device), found.scaling_factor
     vae = build_vae(model, device).eval().requires_grad_(False)
     load_network(vae, tensors_of(states, "autoencoder", "vae"))
-    scale = states.get("image", {}).get("scale", {}).get("factor")
-    return vae, 1.0 if scale is None else float(scale)
+    return vae, float(states.get("image", {}).get("scale", {}).get("factor", 0)) or 1.0
 
 
-def open_image_model(
-    model: ModelConfig,
-    states: Mapping[str, State],
-    device: str,
-    folder: Path | None = None,
-    prompt: str | None = None,
-) -> ImageLDM:
+def open_image_model(model: ModelConfig, states: Mapping[str, State], device: str) -> ImageLDM:
     """The image model: of a folder, or of trained stages; frozen.
-
-    Args:
-        model: the configuration.
-        states: of the stages before.
-        device: where it runs.
-        folder: another one than the configuration's.
-        prompt: another one than the configuration's.
 
     Raises:
         ValueError: a stage is not trained, a folder is not as it should be, or a prompt has nowhere to go.
     """
-    folder = folder or model.image_model
-    asked = model.prompt if prompt is None else prompt
+    folder, prompt = model.image_model, model.prompt
     if folder is None:
-        if asked:
+        if prompt:
             raise ValueError("this image model takes no prompt")
         vae, factor = open_vae(model, states, device)
         unet = build_image_unet(model, device).eval().requires_grad_(False)
         load_network(unet, tensors_of(states, "image", "unet_ema"))
         return ImageLDM(vae, unet, own_schedule(), factor, None, digest_of(unet))
-    found = load_image_model(folder)
-    if asked and found.text_width is None:
+    found = load_folder(model, folder)
+    if prompt and found.text_width is None:
         raise ValueError(f"the image model in {folder} takes no prompt")
-    text = None if found.text_width is None else encoded_prompts(folder, [asked, ""]).to(device)
+    text = None if found.text_width is None else encoded_prompts(folder, [prompt, ""]).to(device)
     unet, vae = (network.requires_grad_(False).to(device) for network in (found.unet, found.vae))
     return ImageLDM(vae, unet, found.schedule, found.scaling_factor, text, digest_of(unet))
+
+
+def load_folder(model: ModelConfig, folder: Path) -> ImageModel:
+    """The image model of a folder, for the frames of a configuration.
+
+    Raises:
+        ValueError: it is not as it should be, or frames of this size do not fit it.
+    """
+    found = load_image_model(folder)
+    if model.height % found.unit or model.width % found.unit:
+        size = f"{model.height}x{model.width}"
+        raise ValueError(f"frames of {size} do not divide by {found.unit}, as the image model in {folder} needs")
+    return found
 
 
 def open_temporal(model: ModelConfig, image: ImageLDM) -> VideoUNet:
@@ -166,10 +169,9 @@ def open_interpolation(model: ModelConfig, image: ImageLDM) -> VideoUNet:
     ).to(image.digest.device)
 
 
-def open_decoder(model: ModelConfig, states: Mapping[str, State], device: str) -> VideoDecoder:
+def open_decoder(model: ModelConfig, vae: Backbone) -> VideoDecoder:
     """A copy of the autoencoder whose decoder has temporal layers."""
-    vae, _ = open_vae(model, states, device)
-    return VideoDecoder(copy.deepcopy(vae), model.decoder.trains).to(device)
+    return VideoDecoder(copy.deepcopy(vae), model.decoder.trains).to(vae.device)
 
 
 def tensors_of(states: Mapping[str, State], stage: str, network: str) -> Mapping[str, Tensor]:
@@ -181,6 +183,30 @@ def tensors_of(states: Mapping[str, State], stage: str, network: str) -> Mapping
     if network not in states.get(stage, {}):
         raise ValueError(f"the stage {stage} is not trained")
     return states[stage][network]
+
+
+def require_same(image: ImageLDM, known: Mapping[str, Tensor], other: bool) -> None:
+    """Compare an image model with the one that temporal layers were trained on.
+
+    Args:
+        image: it.
+        known: the tensors of `TrainedOn`.
+        other: whether it may have other weights.
+
+    Raises:
+        ValueError: it has, or has another noise schedule.
+    """
+    own = TrainedOn(image).to(known["signal"].device)
+    if own.velocity != known["velocity"] or own.signal.shape != known["signal"].shape:
+        alike = False
+    else:
+        alike = torch.allclose(own.signal, known["signal"], rtol=1e-3, atol=1e-6)
+    if not alike:
+        raise ValueError("the temporal layers were trained with another noise schedule than this image model's")
+    if not other and not torch.equal(own.digest, known["digest"]):
+        raise ValueError(
+            "the temporal layers were trained on another image model than this; other_image=true takes it nevertheless"
+        )
 
 
 def digest_of(network: Any) -> Tensor:

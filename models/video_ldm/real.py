@@ -60,23 +60,14 @@ class Remade(Chained, OnReal):
         source: the videos.
         num_frames: the length of its videos.
         remake: what they go through.
-        read: frames of a real video that it takes; default as many as it makes.
-        size: of what comes out; default that of the real videos.
     """
 
     fingerprint: str | None = None
     checkpoint_hash: str | None = None
 
-    def __init__(
-        self,
-        source: VideoSource,
-        num_frames: int,
-        remake: Remake,
-        read: int | None = None,
-        size: tuple[int, int] | None = None,
-    ) -> None:
-        super().__init__(source, read or num_frames)
-        self.max_frames, self.size, self.remake = num_frames, size or source.size, remake
+    def __init__(self, source: VideoSource, num_frames: int, remake: Remake) -> None:
+        super().__init__(source, num_frames)
+        self.max_frames, self.size, self.remake = num_frames, source.size, remake
 
     def pieces(self, seeds: Sequence[int]) -> Iterator[Tensor]:
         """The videos of some seeds."""

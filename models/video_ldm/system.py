@@ -1,8 +1,7 @@
 """Video LDM as a generator of videos: key frames without end, all between them, decoded, and enlarged (Sec. 3)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 from einops import repeat
@@ -24,6 +23,7 @@ from .networks import (
     open_image_model,
     open_interpolation,
     open_temporal,
+    require_same,
     tensors_of,
 )
 from .real import Chained, Remade, reconstructed
@@ -55,6 +55,9 @@ class VideoLDM(Chained, System):
         guidance: scale of guidance by given frames, in prediction.
         interpolation_guidance: the same in interpolation.
         text_guidance: scale of guidance by the prompt.
+
+    Raises:
+        ValueError: there is no such sampler.
     """
 
     config_type = VideoLDMConfig
@@ -87,7 +90,9 @@ class VideoLDM(Chained, System):
         self.image, self.temporal, self.interpolation = image, temporal, interpolation
         self.decoder, self.upsampler = decoder, upsampler
         self.levels = (model.levels if levels is None else levels) if interpolation else 0
-        self.steps, self.sampler = steps or own.steps, sampler or own.sampler
+        self.steps, self.sampler = own.steps if steps is None else steps, sampler or own.sampler
+        if self.sampler not in get_args(Sampler) or self.steps < 1:
+            raise ValueError(f"samplers are {' and '.join(get_args(Sampler))}, of 1 step or more")
         self.guidance = own.guidance if guidance is None else guidance
         self.interpolation_guidance, self.text_guidance = interpolation_guidance, text_guidance
         moving = temporal is not None
@@ -142,27 +147,26 @@ class VideoLDM(Chained, System):
         Raises:
             ValueError: a stage is missing, or its tensors do not fit.
         """
-        model = config.model
-        still, framewise = options.pop("still", False), options.pop("framewise", False)
-        levels, decodes = options.pop("interpolate", model.levels), options.pop("decoder", "decoder" in states)
-        upsamples = options.pop("upsample", model.sampling.upsample and "upsampler" in states)
-        folder, other = options.pop("image_model", None), options.pop("other_image", False)
-        image = open_image_model(
-            model, states, device, None if folder is None else Path(folder), options.pop("prompt", None)
-        )
+        asked = {key: options.pop(key) for key in ("image_model", "prompt") if key in options}
+        model = ModelConfig(**config.model.model_dump() | asked)
+        moves, other = not options.pop("still", False), options.pop("other_image", False)
+        levels = options.pop("interpolate", model.levels if moves else 0)
+        decodes = options.pop("decoder", moves and "decoder" in states)
+        upsamples = options.pop("upsample", moves and model.sampling.upsample and "upsampler" in states)
+        framewise = options.pop("framewise", False)
+        if levels not in range(model.levels + 1):
+            raise ValueError(f"interpolate is 0 to {model.levels}, not {levels}")
+        if not moves and (levels or decodes or upsamples):
+            raise ValueError("still=true is the image model alone, without interpolate, decoder and upsample")
+        if framewise and not upsamples:
+            raise ValueError("framewise=true is of the upsampler; upsample=true adds that")
+        image = open_image_model(model, states, device)
         temporal = interpolation = decoder = upsampler = None
-        if not still:
+        if moves:
             temporal = averaged(open_temporal(model, image), image.unet)
             load_network(temporal.temporal, tensors_of(states, "temporal", "temporal_ema"))
-            known = states["temporal"]["trained_on"]["digest"]
-            if not other and not torch.equal(known.cpu(), image.digest.cpu()):
-                raise ValueError(
-                    "the temporal layers were trained on another image model than this; other_image=true takes it"
-                    " nevertheless"
-                )
-            if not 0 <= levels <= model.levels:
-                raise ValueError(f"interpolate is 0 to {model.levels}, not {levels}")
-        if not still and levels:
+            require_same(image, tensors_of(states, "temporal", "trained_on"), other)
+        if levels:
             if "interpolation" not in states:
                 raise ValueError(
                     "the stage interpolation is not trained: vidbench train --model video-ldm --stage interpolation"
@@ -171,14 +175,13 @@ class VideoLDM(Chained, System):
             interpolation = averaged(open_interpolation(model, image))
             load_network(interpolation, tensors_of(states, "interpolation", "net_ema"))
         if decodes:
-            decoder = averaged(open_decoder(model, states, device))
+            decoder = averaged(open_decoder(model, image.vae))
             load_network(decoder, tensors_of(states, "decoder", "decoder_ema"))
         if upsamples:
             network, own = averaged(build_upsampler(model, device)), model.upsampler
             load_network(network, tensors_of(states, "upsampler", "net_ema"))
-            upsampler = Upsampler(
-                network, own.factor, own.noise, options.get("steps") or model.sampling.steps, framewise
-            )
+            steps = options.get("steps", model.sampling.steps)
+            upsampler = Upsampler(network, own.factor, own.noise, steps, framewise)
         return cls(model, fps, image, temporal, interpolation, decoder, upsampler, levels=levels, **options)
 
     def on_real(self, real: VideoSource, num_frames: int) -> Mapping[str, OnReal]:
@@ -189,6 +192,10 @@ class VideoLDM(Chained, System):
         rows = {"autoencoder": Remade(real, num_frames, reconstructed(vae, lambda z: decoded_frames(vae, z)))}
         if self.decoder is not None:
             rows["decoder"] = Remade(real, num_frames, reconstructed(vae, self.decoder, decoded))
+        for name, row in rows.items():
+            row.checkpoint_hash = self.checkpoint_hash
+            if self.fingerprint:
+                row.fingerprint = f"{name} of {self.fingerprint}/{real.fingerprint}/{num_frames}"
         return rows
 
     @property
@@ -198,12 +205,11 @@ class VideoLDM(Chained, System):
 
     def pieces(self, seeds: Sequence[int]) -> Iterator[Tensor]:
         """Videos of some seeds, `[N, 3, t, H, W]` one piece after the other, on the device."""
-        first = self._first(seeds)
         if self.temporal is None:
-            frame = decoded_frames(self.image.vae, first / self.image.scaling_factor)
+            frame = decoded_frames(self.image.vae, self._first(seeds) / self.image.scaling_factor)
             while True:
                 yield repeat(frame, "n c 1 h w -> n c t h w", t=STILL)
-        yield from self.frames(seeds, self.interpolations(seeds, self._keys(seeds, first)))
+        yield from self.frames(seeds, self.interpolations(seeds, self._keys(seeds)))
 
     def frames(self, seeds: Sequence[int], latents: Iterator[Tensor]) -> Iterator[Tensor]:
         """Scaled latents `[N, C, t, h, w]` as frames `[N, 3, t, H, W]`, piece by piece."""
@@ -213,7 +219,9 @@ class VideoLDM(Chained, System):
             videos = (decoded_frames(self.image.vae, z) for z in unscaled)
         else:
             videos = decoded(unscaled, self.decoder)
-        return videos if self.upsampler is None else self.upsampler.enlarged(seeds, videos)
+        if self.upsampler is None:
+            return videos
+        return self.upsampler.enlarged(seeds, (video.clamp(-1, 1) for video in videos))
 
     def interpolations(self, seeds: Sequence[int], latents: Iterator[Tensor]) -> Iterator[Tensor]:
         """Scaled latents of key frames, with those between."""
@@ -227,8 +235,8 @@ class VideoLDM(Chained, System):
         noise = drawn(seeds, "image", 0, self.latents[0], 1, *self.latents[1:]).to(self.device)
         return sampled(lambda z, tau: network(z, tau, None), noise, self.image.schedule, self.steps, self.sampler)
 
-    def _keys(self, seeds: Sequence[int], first: Tensor) -> Iterator[Tensor]:
-        """Latents of key frames: those that follow the first, or one window of a model that does not predict."""
+    def _keys(self, seeds: Sequence[int]) -> Iterator[Tensor]:
+        """Latents of key frames: what follows an image, or one window of a model that does not predict."""
         temporal = self.temporal
         assert temporal is not None
         denoise = self._told(lambda z, tau, context, **text: temporal(z, tau, context=context, **text))
@@ -244,7 +252,7 @@ class VideoLDM(Chained, System):
             return completed(denoise, z, mask, noise(k), self.image.schedule, self.steps, self.sampler, self.guidance)
 
         if temporal.takes_context:
-            return key_frames(first, predict)
+            return key_frames(self._first(seeds), predict)
         schedule = self.image.schedule
         return iter([sampled(lambda z, tau: denoise(z, tau, None), noise(0), schedule, self.steps, self.sampler)])
 

@@ -1,6 +1,7 @@
 """Training of temporal layers in a frozen image model: key frames, and their prediction (Sec. 3.1 and 3.2)."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from .config import VideoLDMConfig
 from .context import context_frames, first_frames
 from .diffusion import Diffusion
 from .image_stage import times
-from .networks import ImageLDM, Trained, open_image_model, open_temporal
+from .networks import ImageLDM, TrainedOn, open_image_model, open_temporal
 from .readers import ClipReader, normalised
 from .system import Held, VideoLDM
 from .windows import MOTION
@@ -34,7 +35,7 @@ class TemporalDiffusion(Stage):
         self.networks = {
             "temporal": self.net.temporal,
             "temporal_ema": self.ema.temporal,
-            "trained_on": Trained(self.image.digest),
+            "trained_on": TrainedOn(self.image),
         }
         self.optimizers = {"temporal": torch.optim.AdamW(self.net.temporal.parameters(), self.settings.lr)}
         self.diffusion = Diffusion(self.image.schedule)
@@ -69,8 +70,7 @@ class TemporalDiffusion(Stage):
 @torch.no_grad()
 def latents(image: ImageLDM, clips: Tensor, step: Step) -> Tensor:
     """Scaled latents `[n, C, T, h, w]` of clips `[n, 3, T, H, W]`, drawn from what the encoder gives."""
-    mean = encoded(image.vae, clips)
-    return encoded(image.vae, clips, step.normal("z", *mean.shape[1:])) * image.scaling_factor
+    return encoded(image.vae, clips, partial(step.normal, "z")) * image.scaling_factor
 
 
 def prompts(image: ImageLDM, count: int) -> Tensor | None:

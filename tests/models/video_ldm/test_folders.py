@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tests.models.video_ldm.small import TEXT, autoencoder, normal, plain_unet, text_unet
+from tests.models.video_ldm.small import LATENTS, TEXT, autoencoder, normal, plain_unet, text_unet
+from vidbench.models.video_ldm.diffusion import Diffusion, sampled
 from vidbench.models.video_ldm.folders import load_image_model, load_unet
 from vidbench.models.video_ldm.unet import VideoUNet
 
@@ -150,3 +151,26 @@ def test_modules_are_imported_without_diffusers():
     lines = [f"import vidbench.models.video_ldm.{name}" for name in names]
     code = "; ".join([*lines, "import sys", "sys.exit('diffusers' in sys.modules)"])
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("scheduler", [PNDMScheduler, DDPMScheduler, EulerDiscreteScheduler])
+def test_latents_are_not_clipped_whatever_the_folder_s_scheduler_does(folder, scheduler):
+    scheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_pretrained(folder / "scheduler")
+    schedule = load_image_model(folder).schedule
+    noise, large = normal(1, LATENTS, 8, 8), torch.full((1, LATENTS, 8, 8), 3.0)
+    diffusion = Diffusion(schedule)
+
+    def knowing(x, tau):
+        signal = diffusion.signal[tau[0]]
+        return (x - signal * large) / (1 - signal.square()).sqrt()
+
+    torch.testing.assert_close(sampled(knowing, noise, schedule, 20), large, rtol=0.1, atol=0.1)
+
+
+def test_image_models_of_something_else_are_refused(folder):
+    plain_unet(in_channels=9).save_pretrained(folder / "unet")
+    with pytest.raises(ValueError, match="does not take and give the latents of its autoencoder"):
+        load_image_model(folder)
+    plain_unet(num_class_embeds=10).save_pretrained(folder / "unet")
+    with pytest.raises(ValueError, match="takes labels, which is not supported"):
+        load_image_model(folder)
