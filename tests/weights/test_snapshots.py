@@ -3,7 +3,9 @@
 import argparse
 import os
 import pickle
+import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,7 @@ def test_both_forms_of_torch_save_give_the_same(tmp_path: Path, modern: bool) ->
     assert snapshot.networks.keys() == states.keys()
     assert all(same(network.tensors, states[name]) for name, network in snapshot.networks.items())
     assert snapshot.stats.pop("latent_avg").equal(base[:1])
-    assert snapshot.stats == {"args": {"lr": 0.1, "path": "data", "size": None}, "iter": 7}
+    assert snapshot.stats == {"args": {"lr": 0.1, "path": "data", "size": None, "betas": [0, 1]}, "iter": 7}
 
 
 @pytest.mark.parametrize("modern", [True, False])
@@ -215,12 +217,31 @@ def test_a_namespace_is_all_that_may_stand_beside_networks(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("betas", [[0.5, 0.9], (0, 1), []])
+def test_arguments_are_found_where_lightning_keeps_them(tmp_path: Path, betas: Any) -> None:
+    args = argparse.Namespace(lr=0.5, betas=betas)
+    path = zipped(tmp_path, {"state_dict": NETWORK, "epoch": 3, "hyper_parameters": {"args": args, "pkeep": 1.0}})
+    assert open_snapshot(path).stats == {"epoch": 3, "hyper_parameters": {"args": vars(args), "pkeep": 1.0}}
+
+
+def test_what_lightning_keeps_beside_networks_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = type("ModelCheckpoint", (), {"__module__": "pytorch_lightning.callbacks.model_checkpoint"})
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks", key.__module__):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    setattr(sys.modules[key.__module__], key.__name__, key)
+    callbacks = {key: {"best_model_score": np.float64(0.5), "best_model_path": "x"}}
+    path = zipped(tmp_path, {"state_dict": NETWORK, "callbacks": callbacks, "epoch": np.float64(3)})
+    assert open_snapshot(path).stats == {}
+
+
 def test_a_class_in_a_namespace_s_place_is_named(tmp_path: Path) -> None:
     path = zipped(tmp_path, {"g_ema": NETWORK, "args": argparse.HelpFormatter("x")})
     assert "its pickle asks for 'argparse.HelpFormatter', which no tensor needs" in refusal(path)
 
 
-@pytest.mark.parametrize("inside", [argparse.Namespace(lr=1), tensor_of(Numbers("0", 2)), [1], {"a": 1}, (1, 2)])
+@pytest.mark.parametrize(
+    "inside", [argparse.Namespace(lr=1), tensor_of(Numbers("0", 2)), [[1]], {"a": 1}, ({}, 2), [0] * 101]
+)
 def test_what_is_not_plain_in_a_namespace_is_left_out(tmp_path: Path, inside: Any) -> None:
     path = zipped(tmp_path, {"g_ema": NETWORK, "args": argparse.Namespace(lr=0.5, other=inside)})
     assert open_snapshot(path).stats == {"args": {"lr": 0.5}}

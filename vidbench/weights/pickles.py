@@ -10,7 +10,20 @@ LARGEST_PICKLE = 2**20
 LONGEST_NAME = 500
 NAMESPACE = "argparse.Namespace"
 """The arguments of a training script, which some files keep beside their tensors."""
+LIGHTNING = "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"
+"""A key of what PyTorch Lightning keeps of a training, before its version 1.5."""
+OPAQUE = {
+    LIGHTNING,
+    "pytorch_lightning.utilities.argparse._gpus_arg_default",
+    "_codecs.encode",
+    "numpy.dtype",
+    "numpy.dtypes.Float64DType",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+}
+"""What PyTorch Lightning's files hold beside tensors, and nothing is made of."""
 INERT = {
+    *OPAQUE,
     NAMESPACE,
     "collections.OrderedDict",
     "torch._utils._rebuild_parameter",
@@ -197,7 +210,7 @@ class Machine:
             self._put(target, key, value)
 
     def _put(self, target: dict[Any, Any], key: Any, value: Any) -> None:
-        target[_key(key)] = value
+        target[_key(key.text if isinstance(key, Name) else key)] = value
 
     def _remember(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
@@ -234,7 +247,9 @@ class Machine:
 
     def _do_reduce(self, argument: None) -> None:
         arguments, name = expect(tuple, self.stack.pop()), expect(Name, self.stack.pop()).text
-        if name == "collections.OrderedDict":
+        if name in OPAQUE:
+            self._push(Record())
+        elif name == "collections.OrderedDict":
             self._push(self._dictionary(*arguments))
         elif name.startswith("torch._utils._rebuild_tensor"):
             self._push(_view(*arguments[:4]))

@@ -23,6 +23,10 @@ NAME = re.compile(r"[\w.-]{1,500}", re.ASCII)
 """Of a network or a tensor."""
 MOST_VALUES = 100_000
 PLAIN = str | int | float | None
+FEW = 100
+"""Plain values at most in a list that is kept."""
+LIGHTNING = "hyper_parameters"
+"""Where PyTorch Lightning keeps the arguments of the training script."""
 
 
 def open_snapshot(path: Path) -> Snapshot:
@@ -31,8 +35,8 @@ def open_snapshot(path: Path) -> Snapshot:
     - A pickle of NVIDIA's `persistence` module: `vidbench.weights.persistence`.
     - A file of torch.save, zip or the format before 2020: the dictionaries of tensors in it are its networks, by their
       names there. A file that is nothing but tensors is one network, called `G_ema`. What stands beside networks is
-      in `stats`: tensors, numbers, texts, and the arguments of the training script (an `argparse.Namespace`) as a
-      dictionary. States of optimisers are left out, unread.
+      in `stats`: tensors, numbers, texts, and the arguments of the training script (an `argparse.Namespace`, perhaps
+      among PyTorch Lightning's `hyper_parameters`) as a dictionary. States of optimisers are left out, unread.
     - A NumPy array: no networks, and in `stats` a tensor by the file's name without its ending.
 
     Raises:
@@ -72,7 +76,9 @@ def _saved(file: BinaryIO, size: int) -> Snapshot:
     tree, stored = open_saved(file, size)
     if not isinstance(tree, dict):
         raise ValueError(f"it holds a {type(tree).__name__} instead of networks by name")
-    inner = (value.state if isinstance(value, Record) else value for value in tree.values())
+    lightning = tree.get(LIGHTNING)
+    held = [*tree.values(), *(lightning.values() if isinstance(lightning, dict) else ())]
+    inner = (value.state if isinstance(value, Record) else value for value in held)
     if sum(len(values) for values in inner if isinstance(values, dict)) > MOST_VALUES:
         raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     states = {name: value for name, value in tree.items() if _is_state(value)}
@@ -89,7 +95,7 @@ def _saved(file: BinaryIO, size: int) -> Snapshot:
     if sum(math.prod(view.size) * dtype_of(view.storage).itemsize for view in views.values()) > size:
         raise ValueError("its tensors have more bytes than the file")
     networks: dict[str, Network] = {name: Network({}, {}, {}) for name in states}
-    stats = _plain(tree)
+    stats = _plain(tree) | ({LIGHTNING: _plain(lightning)} if lightning else {})
     for (network, name), tensor in view_storages(views, stored, size).items():
         into = stats if network is None else networks[network].tensors
         into[name] = tensor.clone(memory_format=torch.contiguous_format)
@@ -102,11 +108,21 @@ def _is_state(value: Any) -> bool:
 
 
 def _plain(values: Mapping[Any, Any]) -> dict[str, Any]:
-    """The numbers and texts in a dictionary, and in each `Namespace` in it; anything else is left out."""
+    """The numbers, texts and short lists of them in a dictionary's `Namespace`s, and those that stand alone in it.
+
+    Anything else is left out.
+    """
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Record) and value.kind == NAMESPACE and isinstance(value.state, dict):
-            found[name] = {key: inner for key, inner in value.state.items() if isinstance(inner, PLAIN)}
+            found[name] = {key: inner for key, inner in value.state.items() if _is_argument(inner)}
         elif isinstance(value, PLAIN):
             found[name] = value
     return found
+
+
+def _is_argument(value: Any) -> bool:
+    """Whether something is a number or a text, or a short list of them."""
+    if isinstance(value, list | tuple):
+        return len(value) <= FEW and all(isinstance(inner, PLAIN) for inner in value)
+    return isinstance(value, PLAIN)
