@@ -2,12 +2,10 @@
 
 import math
 
-import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from vidbench.models.layers.precision import FULL, Precision
-from vidbench.models.layers.residual import DiscriminatorBlock, Epilogue
+from vidbench.models.layers.residual import ImageDiscriminator
 
 from .pairs import frames_of
 
@@ -48,41 +46,3 @@ class Discriminator(nn.Module):
             ValueError: a batch that does not divide into groups.
         """
         return self.videoD(pairs), self.imageD(frames_of(pairs))
-
-
-class ImageDiscriminator(nn.Module):
-    """StyleGAN2's residual discriminator, of images of any number of channels.
-
-    Args:
-        channels: of the images.
-        widths: channels of the blocks by resolution, from the highest down to 4.
-        mbstd_group_size: samples whose deviation is shown.
-        precision: of the blocks.
-    """
-
-    def __init__(self, channels: int, widths: dict[int, int], mbstd_group_size: int, precision: Precision) -> None:
-        super().__init__()
-        first, *_ = self.resolutions = [res for res in widths if res > 4]
-        for res in self.resolutions:
-            block = DiscriminatorBlock(
-                widths[res],
-                widths[res],
-                widths[res // 2],
-                channels if res == first else None,
-                precision.of(res, first),
-                precision.conv_clamp,
-            )
-            self.add_module(f"b{res}", block)
-        self.b4 = Epilogue(widths[4], 1, precision.conv_clamp, (mbstd_group_size, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits `[N]` of images `[N, channels, H, W]`.
-
-        Raises:
-            ValueError: a batch that does not divide into groups.
-        """
-        x = images.contiguous(memory_format=torch.channels_last)
-        for res in self.resolutions:
-            x = self.get_submodule(f"b{res}")(x)
-        logits: Tensor = self.b4(x.to(self.b4.out.weight.dtype))
-        return rearrange(logits, "n 1 -> n")

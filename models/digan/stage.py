@@ -12,7 +12,7 @@ from torch import Tensor
 from vidbench.generator import VideoSource
 from vidbench.models.layers.averages import share_averages
 from vidbench.models.layers.loss import discriminator_loss, generator_loss, r1_penalty
-from vidbench.models.layers.training import descend, lazy_adam
+from vidbench.models.layers.training import descend, follow, lazy_adam
 from vidbench.stage import Batches, Origin, Stage, State, Step
 
 from .config import DIGANConfig
@@ -119,14 +119,10 @@ class GAN(Stage):
         descend(self.networks[name], self.optimizers[name], step)
         return loss.detach()
 
-    @torch.no_grad()
     def _average(self, step: Step) -> None:
-        """The moving average of the generator's parameters; its mean style is copied."""
+        """The moving average of the generator's parameters."""
         half_life = min(self.settings.ema_kvideos * 1000, step.index * step.batch * self.settings.ema_rampup)
-        beta = 0.5 ** (step.batch / max(half_life, 1e-8))
-        for mean, new in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
-            mean.copy_(new.lerp(mean, beta))
-        self.G_ema.mapping.w_avg.copy_(self.G.mapping.w_avg)
+        follow(self.G_ema, self.G, step.batch, half_life)
 
     def preview(self, real: VideoSource, num_frames: int) -> DIGAN:
         """The moving average, as it is sampled."""

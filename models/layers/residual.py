@@ -10,6 +10,7 @@ from .convolution import Conv2dLayer
 from .fir import resample_filter
 from .linear import Linear
 from .minibatch_std import with_minibatch_std
+from .precision import Precision
 
 
 class DiscriminatorBlock(torch.nn.Module):
@@ -82,3 +83,41 @@ class Epilogue(torch.nn.Module):
         x = self.conv(with_minibatch_std(x, *self.mbstd) if self.mbstd else x)
         features: Tensor = self.out(self.fc(rearrange(x, "n c h w -> n (c h w)")))
         return features
+
+
+class ImageDiscriminator(torch.nn.Module):
+    """StyleGAN2's residual discriminator, of images of any number of channels.
+
+    Args:
+        channels: of the images.
+        widths: channels of the blocks by resolution, from the highest down to 4.
+        mbstd_group_size: images whose deviation is shown.
+        precision: of the blocks.
+    """
+
+    def __init__(self, channels: int, widths: dict[int, int], mbstd_group_size: int, precision: Precision) -> None:
+        super().__init__()
+        first, *_ = self.resolutions = [res for res in widths if res > 4]
+        for res in self.resolutions:
+            block = DiscriminatorBlock(
+                widths[res],
+                widths[res],
+                widths[res // 2],
+                channels if res == first else None,
+                precision.of(res, first),
+                precision.conv_clamp,
+            )
+            self.add_module(f"b{res}", block)
+        self.b4 = Epilogue(widths[4], 1, precision.conv_clamp, (mbstd_group_size, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `[N]` of images `[N, channels, H, W]`.
+
+        Raises:
+            ValueError: a batch that does not divide into groups.
+        """
+        x = images.contiguous(memory_format=torch.channels_last)
+        for res in self.resolutions:
+            x = self.get_submodule(f"b{res}")(x)
+        logits: Tensor = self.b4(x.to(self.b4.out.weight.dtype))
+        return rearrange(logits, "n 1 -> n")

@@ -32,6 +32,23 @@ def descend(network: nn.Module, optimizer: torch.optim.Optimizer, step: Step) ->
     optimizer.zero_grad(set_to_none=True)
 
 
+@torch.no_grad()
+def follow(mean: nn.Module, network: nn.Module, batch: int, half_life: float) -> None:
+    """Move an average of a network's parameters; buffers are copied.
+
+    Args:
+        mean: the average.
+        network: what it follows.
+        batch: samples of a step.
+        half_life: of the average, in samples.
+    """
+    beta = 0.5 ** (batch / max(half_life, 1e-8))
+    for old, new in zip(mean.parameters(), network.parameters(), strict=True):
+        old.copy_(new.lerp(old, beta))
+    for copied, own in zip(mean.buffers(), network.buffers(), strict=True):
+        copied.copy_(own)
+
+
 class Overfitting(nn.Module):
     """Mean sign of the discriminator's logits of real videos since the augmentation was last adjusted.
 
@@ -47,9 +64,9 @@ class Overfitting(nn.Module):
         self.register_buffer("count", torch.zeros([]))
 
     def add(self, logits: Tensor, step: Step) -> None:
-        """Add logits `[N]`, and those of the other processes, so that all of them hold the same."""
+        """Add logits of any shape, and those of the other processes, so that all of them hold the same."""
         self.total += step.mean(logits.detach().sign().sum()) * step.world
-        self.count += step.batch
+        self.count += logits.numel() * step.world
 
     def taken(self) -> Tensor:
         """The mean, a scalar; it begins anew."""

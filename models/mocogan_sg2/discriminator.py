@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vidbench.models.layers.averages import Averaging
 from vidbench.models.layers.precision import FULL, Precision
-from vidbench.models.layers.residual import DiscriminatorBlock, Epilogue
+from vidbench.models.layers.residual import ImageDiscriminator
 
 FRAMES = 16
 """Frames that five kernels of four make one of."""
@@ -18,44 +18,6 @@ SIGMA = 0.1
 """Standard deviation of the noise before each convolution but the last."""
 DEEPER = 256
 """Resolution at which the video discriminator has two more layers."""
-
-
-class ImageDiscriminator(nn.Module):
-    """StyleGAN2's residual discriminator, of images of any number of channels.
-
-    Args:
-        channels: of the images.
-        widths: channels of the blocks by resolution, from the highest down to 4.
-        mbstd_group_size: images whose deviation is shown.
-        precision: of the blocks.
-    """
-
-    def __init__(self, channels: int, widths: dict[int, int], mbstd_group_size: int, precision: Precision) -> None:
-        super().__init__()
-        first, *_ = self.resolutions = [res for res in widths if res > 4]
-        for res in self.resolutions:
-            block = DiscriminatorBlock(
-                widths[res],
-                widths[res],
-                widths[res // 2],
-                channels if res == first else None,
-                precision.of(res, first),
-                precision.conv_clamp,
-            )
-            self.add_module(f"b{res}", block)
-        self.b4 = Epilogue(widths[4], 1, precision.conv_clamp, (mbstd_group_size, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits `[N]` of images `[N, channels, H, W]`.
-
-        Raises:
-            ValueError: a batch that does not divide into groups.
-        """
-        x = images.contiguous(memory_format=torch.channels_last)
-        for res in self.resolutions:
-            x = self.get_submodule(f"b{res}")(x)
-        logits: Tensor = self.b4(x.to(self.b4.out.weight.dtype))
-        return rearrange(logits, "n 1 -> n")
 
 
 class VideoDiscriminator(nn.Module):

@@ -19,7 +19,7 @@ from vidbench.generator import VideoSource
 from vidbench.models.layers.augment import NUM_DRAWS, Augment, adjusted
 from vidbench.models.layers.averages import share_averages
 from vidbench.models.layers.loss import discriminator_loss, generator_loss, r1_penalty
-from vidbench.models.layers.training import Overfitting, descend, lazy_adam
+from vidbench.models.layers.training import Overfitting, descend, follow, lazy_adam
 from vidbench.stage import Batches, Origin, Stage, State, Step
 
 from .config import MoCoGANSG2Config
@@ -112,7 +112,7 @@ class GAN(Stage):
             fake = self._generate("D", starts, step)
         fake_frames, fake_videos = self._judge(fake, "D/fake", step)
         real_frames, real_videos = self._judge(real, "D/real", step)
-        self._watch(real_frames, step)
+        self.overfitting.add(real_frames, step)
         loss = discriminator_loss(fake_frames, real_frames).mean()
         video_loss = discriminator_loss(fake_videos, real_videos).mean()
         self._descend("D", loss + video_loss, step)
@@ -122,7 +122,7 @@ class GAN(Stage):
         """R1, of the image discriminator alone: the mean over all frames."""
         videos = real.detach().requires_grad_(True)
         logits = self.D.judge_frames(self._augmented(videos, "R1", step))
-        self._watch(logits, step)
+        self.overfitting.add(logits, step)
         loss = self.settings.gamma / 2 * r1_penalty(logits, videos).mean() / FRAMES
         self._descend("D", loss * self.settings.r1_every, step)
         return loss.detach()
@@ -153,26 +153,16 @@ class GAN(Stage):
         augmented: Tensor = self.augment(videos, step.uniform(f"{name}/augment", NUM_DRAWS))
         return augmented
 
-    def _watch(self, logits: Tensor, step: Step) -> None:
-        """Take note of the logits `[n, 16]` of real frames."""
-        for of_videos in logits.unbind(dim=1):
-            self.overfitting.add(of_videos, step)
-
     def _descend(self, name: str, loss: Tensor, step: Step) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         descend(self.networks[name], self.optimizers[name], step)
 
-    @torch.no_grad()
     def _average(self, step: Step) -> None:
-        """The moving average of the generator's parameters; buffers are copied."""
+        """The moving average of the generator's parameters."""
         half_life = self.settings.ema_kvideos * 1000
         if self.settings.ema_rampup is not None:
             half_life = min(half_life, step.index * step.batch * FRAMES * self.settings.ema_rampup)
-        beta = 0.5 ** (step.batch / max(half_life, 1e-8))
-        for mean, new in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
-            mean.copy_(new.lerp(mean, beta))
-        for copied, own in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
-            copied.copy_(own)
+        follow(self.G_ema, self.G, step.batch, half_life)
 
     def _adjust(self, step: Step) -> dict[str, Tensor]:
         """Augment more if the discriminator knows the real frames too well, less if not."""

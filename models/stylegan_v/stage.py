@@ -13,7 +13,7 @@ from vidbench.generator import VideoSource
 from vidbench.models.layers.augment import NUM_DRAWS, Augment, adjusted
 from vidbench.models.layers.averages import share_averages
 from vidbench.models.layers.loss import discriminator_loss, generator_loss
-from vidbench.models.layers.training import Overfitting, descend, lazy_adam
+from vidbench.models.layers.training import Overfitting, descend, follow, lazy_adam
 from vidbench.stage import Batches, Origin, Stage, State, Step
 
 from .config import StyleGANVConfig
@@ -140,18 +140,13 @@ class GAN(Stage):
         loss.backward()  # type: ignore[no-untyped-call]
         descend(self.networks[name], self.optimizers[name], step)
 
-    @torch.no_grad()
     def _average(self, step: Step) -> None:
-        """The moving average of the generator's parameters; buffers are copied."""
+        """The moving average of the generator's parameters."""
         half_life = self.settings.ema_kvideos * 1000
         if self.settings.ema_rampup is not None:
             seen = step.index * step.batch * self.config.model.sampling.num_frames
             half_life = min(half_life, seen * self.settings.ema_rampup)
-        beta = 0.5 ** (step.batch / max(half_life, 1e-8))
-        for mean, new in zip(self.G_ema.parameters(), self.G.parameters(), strict=True):
-            mean.copy_(new.lerp(mean, beta))
-        for copied, own in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
-            copied.copy_(own)
+        follow(self.G_ema, self.G, step.batch, half_life)
 
     def _adjust(self, step: Step) -> dict[str, Tensor]:
         """Augment more if the discriminator knows the real videos too well, less if not."""
