@@ -1,0 +1,115 @@
+"""The work of one cell: what is missing is trained, and every metric scored that has no record."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from .cells import Cell
+from .contenders import Contender, Request, build_evaluator, build_model, contenders, is_reference
+from .errors import UserError
+from .evaluation import can_score, score, stored_records
+from .files import atomic_write, check_writable
+from .generator import Generator
+from .ranks import exchange, is_first
+from .sides import named_dataset
+from .trained import Trained
+from .training import Talk, train
+
+
+def run_cell(cell: Cell, device: str, talk: Talk) -> None:
+    """Train what is missing, score, and write down that the cell is finished.
+
+    Args:
+        cell: one model on one data set.
+        device: where networks run in this process.
+        talk: tells the user.
+
+    Raises:
+        UserError: it cannot be done.
+    """
+    check_writable(cell.document.parent)
+    with alone(cell, talk.say) if is_first() else nullcontext():
+        exchange(None)
+        trained = checkpoints(cell, device, talk)
+        entries = [
+            entry
+            for metric in dict.fromkeys(cell.suite.metrics)
+            for entry in to_score(cell, metric, trained, device, talk)
+        ]
+        keys = [entry.evaluator.key(entry.side) for entry in entries]
+        folder = cell.out / "records"
+        at_hand = {record.key: record for record in stored_records(folder) if record.key in keys}
+        exchange(None)
+        written = []
+        for entry, key in zip(entries, keys, strict=True):
+            record = at_hand.get(key)
+            talk.say(f"{entry.evaluator.metric}: {'its record is at hand' if record else 'is computed'}")
+            record = record or score(entry, folder)
+            written.append((f"{record.stem()}.json", record.real.name))
+        if is_first():
+            document = {"rests_on": cell.rests_on(trained), "records": written}
+            atomic_write(cell.document, json.dumps(document, indent=1) + "\n")
+
+
+@contextmanager
+def alone(cell: Cell, say: Callable[[str], None]) -> Iterator[None]:
+    """Wait until no other process works on the cell, or on the training that it rests on."""
+    cell.lock.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cell.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{cell.name} waits for another process that works on it, or on its training")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def checkpoints(cell: Cell, device: str, talk: Talk) -> Trained | None:
+    """The checkpoints of the cell's model, trained now where there are none; None for a model that has none."""
+    if not cell.is_system:
+        return None
+    trained = cell.trained()
+    if trained is None:
+        run, stages = cell.run
+        train(replace(run, device=device), stages, None, talk)
+        trained = cell.trained()
+        assert trained is not None
+    talk.say(f"{cell.name}: {', '.join(map(str, trained.paths))}")
+    return trained
+
+
+def to_score(cell: Cell, metric: str, trained: Trained | None, device: str, talk: Talk) -> list[Contender]:
+    """The cell's model under one metric.
+
+    Raises:
+        UserError: it cannot be scored on these videos.
+    """
+    suite, entry, said = cell.suite, cell.entry, list[str]()
+    passed = {key: getattr(suite, key) for key in ("clips", "size", "backbone", "seed", "workers")}
+    known = named_dataset(cell.data) is not None
+    request = Request(
+        models=(entry.name,),
+        data=cell.data if known else None,
+        real=None if known else cell.data,
+        references=False,
+        out=cell.out,
+        options={**passed, "device": device},
+    )
+    if is_reference(entry.name):
+        found = contenders(request, metric, talk.track, said.append)
+    else:
+        generator: Generator = (
+            trained.generator(device, **entry.options) if trained else build_model(entry.name, **entry.options)
+        )
+        options: dict[str, Any] = {"track": talk.track, **request.options, "size": suite.size or generator.size}
+        found = [Contender(entry.title, build_evaluator(request, metric, options), generator)]
+    if not found or not all(can_score(each, said.append) for each in found):
+        raise UserError(said[-1])
+    return [replace(each, name=entry.title) for each in found]
