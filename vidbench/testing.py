@@ -115,6 +115,8 @@ def check_stream(generator: Generator, length: int, tolerance: float) -> None:
     chunks, made = list[Tensor](), 0
     while made < frames:
         chunk = next(stream, None)
+        plain = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        assert plain, "a stream leaves gradients off between its chunks: end torch.inference_mode() before a yield"
         assert chunk is not None, f"the stream ended after {made} frames; {frames} were asked for"
         shape, wanted = tuple(chunk.shape), (3, "t", *generator.size)
         assert chunk.ndim == 4 and chunk.shape[1] >= 1 and (shape[0], *shape[2:]) == (3, *generator.size), (

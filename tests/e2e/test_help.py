@@ -36,7 +36,7 @@ def pages(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[
 
 
 DRY = [["data", "inspect"], ["data", "render"], ["data", "convert"], ["weights", "fetch"], ["cache", "clear"]]
-LONG = ["eval", "plot", "sanity", "train", "sample"]
+LONG = ["eval", "plot", "sanity", "train", "sample", "compare", "regress"]
 PAGES = dict(pages(cli))
 EXAMPLES = sorted(
     {
@@ -106,6 +106,8 @@ def test_every_example_runs(example: str, run: Run) -> None:
         run("eval", "--metric", "fvd16@4", *models, "--no-references", "--workers", "0")
         for path in Path("runs/records").glob("*.json"):
             path.rename(path.with_name(path.name.split("-")[1] + ".json"))
+    if words[0] == "report":
+        run("eval", "--metric", "fvd16@4", "--model", "noise", "--no-references", "--workers", "0")
     if words[0] == "import":
         official_files(words)
     if words[:2] == ["plot", "training"]:

@@ -16,7 +16,7 @@ NO_ISOLATION = "import sys; from setuptools import build_meta as b; "
 
 def tracked(*folders: str) -> set[str]:
     """Files of the package as an import sees them, below `vidbench/`."""
-    kinds = (".bib", ".csv", ".json", ".md", ".py", ".safetensors", ".typed", ".yaml")
+    kinds = (".bib", ".css", ".csv", ".html", ".js", ".json", ".md", ".py", ".safetensors", ".typed", ".yaml")
     found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     return {str(path.relative_to(ROOT)) for path in found if path.suffix in kinds and "__pycache__" not in path.parts}
 
@@ -46,7 +46,9 @@ def test_the_wheel_holds_everything_behind_the_links(built: tuple[Path, Path]) -
     with zipfile.ZipFile(built[1]) as archive:
         names = set(archive.namelist())
     own = {name for name in tracked("vidbench") if not name.startswith(("vidbench/results/", "vidbench/configs/"))}
-    linked = {f"vidbench/{name}" for name in tracked("models", "metrics", "configs", "results/published")}
+    linked = {
+        f"vidbench/{name}" for name in tracked("models", "metrics", "configs", "results/published", "results/baselines")
+    }
     assert own | linked <= names
     assert not {name for name in names if name.split("/")[0] in ("models", "metrics", "configs", "results", "tests")}
 

@@ -66,6 +66,18 @@ def test_a_broken_one_is_told_what_is_wrong(problem):
     assert kept
 
 
+def test_a_stream_that_switches_gradients_off_for_all_is_told_so():
+    def stream(self, seed):
+        with torch.no_grad():
+            yield from Good().stream(seed)
+
+    try:
+        with pytest.raises(AssertionError, match="leaves gradients off between its chunks"):
+            check_generator(broken(stream=stream, sample=lambda self, *asked: Good().sample(*asked)), length=8)
+    finally:
+        torch.set_grad_enabled(True)
+
+
 def test_the_two_lines_that_the_documentation_promises_do():
     lines = [line.strip() for line in (testing.__doc__ or "").splitlines() if line.startswith("    ")]
     code = "\n".join([*lines, "test_my_model()"])
