@@ -113,10 +113,11 @@ def check_stream(generator: Generator, length: int, tolerance: float) -> None:
     video = generator.sample([seed], frames)[0]
     stream, beside = generator.stream(seed), generator.stream(other)
     chunks, made = list[Tensor](), 0
+    before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     while made < frames:
         chunk = next(stream, None)
-        plain = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-        assert plain, "a stream leaves gradients off between its chunks: end torch.inference_mode() before a yield"
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        assert modes == before, "a stream leaves gradients off between its chunks: no yield inside inference_mode()"
         assert chunk is not None, f"the stream ended after {made} frames; {frames} were asked for"
         shape, wanted = tuple(chunk.shape), (3, "t", *generator.size)
         assert chunk.ndim == 4 and chunk.shape[1] >= 1 and (shape[0], *shape[2:]) == (3, *generator.size), (
