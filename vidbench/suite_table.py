@@ -33,14 +33,14 @@ def table(data: str, rows: Mapping[str, list[Record]], columns: list[list[Record
     notes = ["± is one standard error (jackknife over videos)"]
     for column in columns:
         head = column[0]
-        result.add_column(f"{head.metric} {'↓' if head.better == 'lower' else '↑'}", justify="right")
+        result.add_column(Text(f"{head.metric} {'↓' if head.better == 'lower' else '↑'}"), justify="right")
         height, width = head.protocol.size or (0, 0)
         notes.append(
             f"{head.metric}: {head.protocol.clips} clips a side, {height}x{width}, protocol {head.protocol_hash[:8]}"
         )
     if any(record.floor_of for column in columns for record in column):
         notes.append(f"† {FLOOR}")
-    result.caption = "; ".join(notes)
+    result.caption = Text("; ".join(notes))
     ranked = [record.model for record in columns[0]] if columns else []
     for model in [*ranked, *(model for model in rows if model not in ranked)]:
         own = rows[model]

@@ -74,7 +74,7 @@ def test_the_image_generator_is_sampled_alone(trained: Run, whole: Path) -> None
 def test_content_and_motion_of_two_data_sets(run: Run) -> None:
     shown = run(*TRAIN, "--content-dataset", "toy-sky", "--motion-dataset", "toy-ride")
     folder = RUNS / f"toy-sky+toy-ride{ENDING}"
-    assert "on toy-sky (train): 10,000 videos and toy-ride (train): 10,000 videos at 32x32" in shown.stderr
+    assert "on toy-sky (train): 10,000 videos at 32x32 and toy-ride (train): 10,000 videos at 32x32" in shown.stderr
     for stage in ("image", "motion"):
         about = read_about(folder / stage / "last.safetensors")
         assert (about.step, about.data) == (2, "toy-sky+toy-ride")

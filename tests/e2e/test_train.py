@@ -201,7 +201,7 @@ def test_a_dry_run_says_what_would_be_trained_and_leaves_nothing(run: Run) -> No
     ("asked", "message"),
     [
         (["--model", "stylegan"], "Did you mean stylegan-v?"),
-        (["--model", "freeze"], "freeze is not trained. These are: long-video-gan, mocogan-hd, stylegan-v."),
+        (["--model", "freeze"], "freeze is not trained. These are: digan, long-video-gan, mocogan-hd,"),
         (["--stage", "gam"], "Did you mean gan?"),
         (["--tier", "tny"], "Did you mean tiny?"),
         (["--data", "toy-rid"], "Did you mean toy-ride "),

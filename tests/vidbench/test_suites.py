@@ -151,7 +151,7 @@ def test_a_system_is_trained_once_for_all_that_rests_on_it(suite, paint, tmp_pat
     assert "second: step 6" in first.heard() and "step" not in second.heard()
     [one], [other] = (status(cell).records for cell in found)
     assert one.checkpoint_hash == other.checkpoint_hash and one.key != other.key
-    other = status(cells(suite(**paint, seed=1), tmp_path / "runs")[0])
+    other = status(cells(suite(**{**paint, "models": [plain]}, seed=1), tmp_path / "runs")[0])
     assert "holds another run: seed differs (0, 1)" in other.problem
     [best] = (tmp_path / "runs/paint").glob("*/second/best.safetensors")
     best.unlink()  # what was scored is not what would be scored now
