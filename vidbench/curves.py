@@ -104,6 +104,13 @@ def point_of(line: dict[str, Any], name: str) -> tuple[int, float, float] | None
     return (line["step"], float(value), line.get("se") or 0.0) if is_number(value) else None  # type: ignore[arg-type]
 
 
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Running means."""
+    reach = len(values) // SMOOTH // 2
+    parts = [values[max(0, i - reach) : i + reach + 1] for i in range(len(values))]
+    return [sum(part) / len(part) for part in parts]
+
+
 def draw_points(axes: Axes, points: list[tuple[int, float, float]], color: str, label: str, marked: bool) -> None:
     """One curve: scores as points with two standard errors, losses faint with a running mean over them."""
     if not points:
@@ -114,8 +121,5 @@ def draw_points(axes: Axes, points: list[tuple[int, float, float]], color: str, 
             steps, values, [2 * error for error in errors], fmt="o-", color=color, markersize=3, capsize=2, label=label
         )
         return
-    reach = len(values) // SMOOTH // 2
-    parts = [values[max(0, i - reach) : i + reach + 1] for i in range(len(values))]
-    means = [sum(part) / len(part) for part in parts]
     axes.plot(steps, values, color=color, alpha=RAW, linewidth=0.8)
-    axes.plot(steps, means, color=color, linewidth=1.4, label=label)
+    axes.plot(steps, smoothed(values), color=color, linewidth=1.4, label=label)

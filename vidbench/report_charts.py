@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from .comparison import told_apart
-from .curves import SMOOTH, panels_of, point_of
+from .curves import panels_of, point_of, smoothed
 from .figures import head_of
 from .record import Curve, Record
 from .tables import number, shown_name
@@ -172,13 +172,6 @@ def training_charts(log: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 lines = [Line("", 1, steps, values, [2 * error for error in errors])]
             charts.append(chart(f"{stage}: {name}", lines, ("step", "")))
     return charts
-
-
-def smoothed(values: Sequence[float]) -> list[float]:
-    """Running means."""
-    reach = len(values) // SMOOTH // 2
-    parts = [values[max(0, i - reach) : i + reach + 1] for i in range(len(values))]
-    return [sum(part) / len(part) for part in parts]
 
 
 def bars(table_rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str, str]]:

@@ -1,8 +1,5 @@
 """MoCoGAN-HD at a size at which a training step takes a fraction of a second."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import torch
@@ -79,26 +76,6 @@ def update(stage: Stage, index: int, rank: int = 0, world: int = 1) -> dict[str,
     """One training step."""
     step = step_of(stage, index, rank, world)
     return stage.update(batches(stage, step), step)
-
-
-def update_together(make: Callable[[], Stage], index: int, monkeypatch: Any) -> list[Stage]:
-    """The stages of two processes after a step that they share; threads in the place of processes."""
-    meeting, given = Barrier(2, timeout=60), [torch.empty(0)] * 2
-
-    def mean(self: Step, value: Tensor) -> Tensor:
-        given[self.rank] = value.detach().clone()
-        meeting.wait()
-        result = (given[0] + given[1]) / 2
-        meeting.wait()
-        return result
-
-    stages = [make(), make()]
-    with monkeypatch.context() as patch, ThreadPoolExecutor(2) as threads:
-        patch.setattr(Step, "mean", mean)
-        running = [threads.submit(update, stage, index, rank, 2) for rank, stage in enumerate(stages)]
-        for share in running:
-            share.result()
-    return stages
 
 
 def copied(stage: Stage) -> dict[str, Tensor]:

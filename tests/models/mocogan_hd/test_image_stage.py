@@ -16,10 +16,10 @@ from tests.models.mocogan_hd.small import (
     parameters,
     step_of,
     update,
-    update_together,
     watch,
     watch_draws,
 )
+from tests.models.two_processes import together
 from vidbench.models.mocogan_hd import image_stage as module
 from vidbench.models.mocogan_hd.config import ImageStage
 from vidbench.models.mocogan_hd.image_stage import Reader
@@ -225,7 +225,7 @@ def test_two_processes_do_what_one_does(monkeypatch):
     stage = make()
     start = copied(stage)
     update(stage, 16)
-    now, (own, beside) = copied(stage), map(copied, update_together(make, 16, monkeypatch))
+    now, (own, beside) = copied(stage), map(copied, together(update, make, 16, monkeypatch))
     for name, first in start.items():
         assert torch.equal(own[name], beside[name]), name
         way = now[name] - first
@@ -234,7 +234,7 @@ def test_two_processes_do_what_one_does(monkeypatch):
 
 
 def test_two_processes_stay_alike_and_know_the_length_of_all_paths(monkeypatch):
-    stages = update_together(lambda: image_stage(8, batch=8), 4, monkeypatch)
+    stages = together(update, lambda: image_stage(8, batch=8), 4, monkeypatch)
     own, beside = map(copied, stages)
     assert all(torch.equal(tensor, beside[name]) for name, tensor in own.items())
     stage = image_stage(8, batch=8)

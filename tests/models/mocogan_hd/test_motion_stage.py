@@ -16,10 +16,10 @@ from tests.models.mocogan_hd.small import (
     parameters,
     step_of,
     update,
-    update_together,
     watch,
     watch_draws,
 )
+from tests.models.two_processes import together
 from vidbench.models.mocogan_hd import MotionGAN
 from vidbench.models.mocogan_hd.config import MotionStage
 from vidbench.models.mocogan_hd.motion_stage import Reader
@@ -143,7 +143,7 @@ def test_a_run_goes_on_from_its_tensors_alone(across):
 @BOTH
 def test_two_processes_stay_alike(across, monkeypatch):
     """Means that losses compare with, and running statistics that nothing reads, are each process's own."""
-    stages = update_together(lambda: motion_stage(across, generator_steps=1), 0, monkeypatch)
+    stages = together(update, lambda: motion_stage(across, generator_steps=1), 0, monkeypatch)
     own, beside = map(copied, stages)
     for name, tensor in own.items():
         if not name.endswith(STATISTICS):
@@ -154,7 +154,7 @@ def test_the_queues_of_two_processes_are_those_of_one(monkeypatch):
     stage, other = (motion_stage(True, generator_steps=1) for _ in range(2))
     start = copied(stage)
     update(stage, 0)
-    other, _ = update_together(lambda: motion_stage(True, generator_steps=1), 0, monkeypatch)
+    other, _ = together(update, lambda: motion_stage(True, generator_steps=1), 0, monkeypatch)
     now, shared = copied(stage), copied(other)
     assert int(other.D_image.q_ptr) == 4
     for name in ("D_image/q_real", "D_image/q_fake"):

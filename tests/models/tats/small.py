@@ -1,8 +1,5 @@
 """TATS at a size at which a training step takes a fraction of a second."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import torch
@@ -89,22 +86,3 @@ def copied(stage: Stage) -> dict[str, Tensor]:
 def moved(before: dict[str, Tensor], stage: Stage) -> set[str]:
     """The tensors that are not what they were."""
     return {name for name, tensor in copied(stage).items() if not torch.equal(tensor, before[name])}
-
-
-def update_together(make: Callable[[], Stage], index: int, monkeypatch: Any) -> list[Stage]:
-    """The stages of two processes after a step that they share; threads in the place of processes."""
-    meeting, given = Barrier(2, timeout=60), [torch.empty(0)] * 2
-
-    def mean(self: Step, value: Tensor) -> Tensor:
-        given[self.rank] = value.detach().clone()
-        meeting.wait()
-        result = (given[0] + given[1]) / 2
-        meeting.wait()
-        return result
-
-    stages = [make(), make()]
-    with monkeypatch.context() as patch, ThreadPoolExecutor(2) as threads:
-        patch.setattr(Step, "mean", mean)
-        for share in [threads.submit(update, stage, index, rank, 2) for rank, stage in enumerate(stages)]:
-            share.result()
-    return stages

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.models.tats.small import FRAMES, SIDE, build, config, copied, made, moved, samples, update, update_together
+from tests.models.tats.small import FRAMES, SIDE, build, config, copied, made, moved, samples, update
+from tests.models.two_processes import together
 from vidbench.models.tats import TATS, VQGANTraining
 from vidbench.models.tats import vqgan_stage as module
 from vidbench.models.tats.config import TransformerStage, VQGANStage
@@ -122,7 +123,7 @@ def test_a_run_goes_on_from_its_tensors_alone(name):
 
 @pytest.mark.parametrize("name", ["vqgan", "transformer"])
 def test_two_processes_stay_alike(name, monkeypatch):
-    own, beside = map(copied, update_together(lambda: build(name), 9, monkeypatch))
+    own, beside = map(copied, together(update, lambda: build(name), 9, monkeypatch))
     assert all(torch.equal(tensor, beside[key]) for key, tensor in own.items())
 
 
@@ -134,14 +135,14 @@ def test_two_processes_learn_what_one_does(monkeypatch):
         stage.optimizers["transformer"] = torch.optim.SGD(stage.transformer.parameters(), 0.1)
         return stage
 
-    stage, (own, _) = make(), update_together(make, 0, monkeypatch)
+    stage, (own, _) = make(), together(update, make, 0, monkeypatch)
     update(stage, 0)
     for name, tensor in copied(own).items():
         torch.testing.assert_close(tensor, copied(stage)[name], rtol=1e-4, atol=1e-6)
 
 
 def test_the_codebook_follows_the_vectors_of_all_processes(monkeypatch):
-    first, second = update_together(lambda: build("vqgan"), 0, monkeypatch)
+    first, second = together(update, lambda: build("vqgan"), 0, monkeypatch)
     vectors = 4 * FRAMES // 2 * (SIDE // 4) ** 2
     expected = 0.99 * (0.99 * 12 + 0.01 * vectors) + 0.01 * vectors
     for stage in (first, second):

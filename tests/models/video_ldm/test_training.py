@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from tests.models.two_processes import together
 from tests.models.video_ldm.small import autoencoder, plain_unet
 from tests.models.video_ldm.stages import (
     FACTOR,
@@ -20,7 +21,6 @@ from tests.models.video_ldm.stages import (
     parts,
     textures,
     update,
-    update_together,
 )
 from tests.vidbench.systems import Listener
 from vidbench.checkpoints import load_checkpoint, read_about
@@ -80,7 +80,7 @@ def test_two_processes_do_what_one_does(name, monkeypatch):
     stage = make()
     start = copied(stage)
     update(stage, index)
-    now, (own, beside) = copied(stage), map(copied, update_together(make, index, monkeypatch))
+    now, (own, beside) = copied(stage), map(copied, together(update, make, index, monkeypatch))
     assert parts(moved(start, stage))
     for key, first in start.items():
         assert torch.equal(own[key], beside[key]), key
