@@ -33,9 +33,12 @@ class Samples:
         self.source, self.reader, self.reads, self.step = source, stage.reader, dict(stage.reads), step
         self.videos = [video for video in source.videos if source.length(video) >= stage.frames]
         if not self.videos:
+            longest = max((source.length(video) for video in source.videos), default=0)
+            enough = [change for change, frames in stage.shorter.items() if frames <= longest]
+            mend = f"give --set {' or '.join(enough)}" if enough else "change the configuration"
             raise UserError(
-                f"No video in {source.name} has the {stage.frames} frames that {stage.name} is trained on. Add longer"
-                f" videos, or change the configuration."
+                f"No video in {source.name} has the {stage.frames} frames that {stage.name} is trained on; the longest"
+                f" has {longest}. Add longer videos, or {mend}."
             )
 
     def video(self, name: str, index: int, sample: int) -> Video:

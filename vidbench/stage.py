@@ -117,6 +117,7 @@ class Stage(ABC):
         reader: makes a training sample of one video: a function of the source, the video and random numbers to a dict
             of tensors. It runs in the processes that read.
         reads: the batches that steps take, each of other videos, and every how many steps one of them does.
+        shorter: changes of the configuration, `key=value`, with which shorter videos do, and how long those must be.
     """
 
     name: ClassVar[str]
@@ -125,6 +126,7 @@ class Stage(ABC):
     frames: int
     group: int = 1
     reads: Mapping[str, int] = MappingProxyType({"real": 1})
+    shorter: Mapping[str, int] = MappingProxyType({})
     reader: Callable[[VideoSource, Any, torch.Generator], dict[str, Tensor]]
 
     @abstractmethod
@@ -204,6 +206,10 @@ class System(Generator):
     """Its stages in order: functions of (configuration, origin, device, states of the stages before)."""
     needed: ClassVar[tuple[str, ...]]
     """The stages that sampling needs."""
+    sampled: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """The networks that sampling reads, by stage: what an export holds. Without any, that is all of them."""
+    exact: ClassVar[tuple[str, ...]] = ()
+    """Those of them, `stage/network`, that others know by their bits: an export leaves them as they are."""
     domains: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """What each stage learns, by its name, where stages may learn from different data sets: `--<domain>-dataset`."""
     across: ClassVar[str] = ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -82,6 +83,7 @@ class DecoderGAN(Stage):
 
     name = "decoder"
     frames = WINDOW
+    shorter = MappingProxyType({"stages.decoder=null": 0})
 
     def __init__(self, config: VideoLDMConfig, origin: Origin, device: str, before: Mapping[str, State]) -> None:
         self.settings: DiffusionStage = required(config.stages.decoder, self.name)

@@ -18,6 +18,8 @@ from .upsampling import MAX_NOISE, SAMPLING_NOISE
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Folder = Annotated[Path, AfterValidator(Path.resolve)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+LEAST_FRAMES = 3
+"""Key frames that are denoised together: the two that may be given, and another."""
 
 
 class AutoencoderModel(Config):
@@ -59,7 +61,7 @@ class ImageModel(Config):
 class TemporalModel(Config):
     """What is added to it for videos."""
 
-    frames: int = Field(default=8, ge=3)
+    frames: int = Field(default=8, ge=LEAST_FRAMES)
     """Key frames that are denoised together."""
     convolutions: bool = True
     """Whether there are temporal convolutions beside temporal attention; the paper compares both."""

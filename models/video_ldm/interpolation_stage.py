@@ -41,6 +41,8 @@ class InterpolationDiffusion(Stage):
         self.diffusion = Diffusion(self.image.schedule)
         self.reader = ClipReader(BETWEEN + 2, [4**level for level in reversed(range(config.model.levels))])
         self.frames = self.reader.span
+        levels = reversed(range(1, config.model.levels))
+        self.shorter = {**{f"model.levels={level}": 4**level + 1 for level in levels}, "model.levels=0": 0}
 
     def update(self, batches: Batches, step: Step) -> dict[str, Tensor]:
         """One step, and of the moving average."""

@@ -12,7 +12,7 @@ from vidbench.stage import Batches, Origin, Stage, State, Step
 
 from .autoencoder import encoded
 from .averages import averaged, follow
-from .config import VideoLDMConfig
+from .config import LEAST_FRAMES, VideoLDMConfig
 from .context import context_frames, first_frames
 from .diffusion import Diffusion
 from .image_stage import times
@@ -41,6 +41,11 @@ class TemporalDiffusion(Stage):
         self.diffusion = Diffusion(self.image.schedule)
         self.reader = ClipReader(config.model.temporal.frames, (config.model.key_stride,))
         self.frames = self.reader.span
+        intervals, levels = config.model.temporal.frames - 1, config.model.levels
+        self.shorter = {
+            **{f"model.levels={level}": intervals * 4**level + 1 for level in reversed(range(levels))},
+            f"model.temporal.frames={LEAST_FRAMES}": (LEAST_FRAMES - 1) * config.model.key_stride + 1,
+        }
 
     def update(self, batches: Batches, step: Step) -> dict[str, Tensor]:
         """One step, with none, one or two first frames given, and of the moving average."""

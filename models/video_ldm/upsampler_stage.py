@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import torch
 from einops import rearrange
@@ -29,6 +30,7 @@ class UpsamplerDiffusion(Stage):
 
     name = "upsampler"
     frames = WINDOW
+    shorter = MappingProxyType({"stages.upsampler=null": 0})
 
     def __init__(self, config: VideoLDMConfig, origin: Origin, device: str, before: Mapping[str, State]) -> None:
         self.model = config.model

@@ -11,6 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 aten = torch.ops.aten
 HEAVY = {aten.convolution.default, aten.convolution_backward.default, aten.mm.default, aten.addmm.default}
 HEAVY |= {aten.bmm.default, aten.baddbmm.default}
+HEAVY |= {
+    aten._scaled_dot_product_flash_attention_for_cpu.default,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward.default,
+}
 
 
 class Recorder(TorchDispatchMode):

@@ -21,7 +21,7 @@ from vidbench.stage import Stage, Step
 class Reading:
     """As much of a stage as reading needs: a sample is the video's number, and a draw."""
 
-    name, frames, reads = "gan", 3, Stage.reads
+    name, frames, reads, shorter = "gan", 3, Stage.reads, Stage.shorter
 
     @staticmethod
     def reader(source, video, chance):

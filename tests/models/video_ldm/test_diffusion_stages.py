@@ -22,6 +22,7 @@ from tests.models.video_ldm.stages import (
     textures,
     update,
 )
+from vidbench.config import change
 from vidbench.models.video_ldm.autoencoder import moments
 from vidbench.models.video_ldm.readers import ClipReader
 from vidbench.models.video_ldm.system import Held
@@ -260,6 +261,16 @@ def test_stages_need_videos_as_long_as_their_clips():
         "autoencoder": 1, "image": 1, "temporal": 49, "decoder": 8, "interpolation": 17, "upsampler": 8,
     }  # fmt: skip
     assert build("interpolation").reader.strides == [4, 1]
+
+
+@pytest.mark.parametrize(("name", "changes"), [("temporal", 3), ("interpolation", 2), ("decoder", 1), ("upsampler", 1)])
+def test_stages_know_with_what_changes_shorter_videos_do(name, changes):
+    shorter = build(name).shorter
+    assert len(shorter) == changes
+    for assignment, frames in shorter.items():
+        settings = change(config(), [assignment])
+        left = getattr(settings.stages, name) is not None
+        assert (build(name, settings).frames if left else 0) == frames < build(name).frames
 
 
 def test_a_preview_of_images_does_not_move():

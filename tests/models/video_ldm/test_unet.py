@@ -24,6 +24,7 @@ from tests.models.video_ldm.small import (
     text_unet,
     trained,
 )
+from vidbench.models.video_ldm.attention import Attention, TemporalAttention
 from vidbench.models.video_ldm.backbone import build_unet
 from vidbench.models.video_ldm.residual import TemporalResidualBlock
 from vidbench.models.video_ldm.unet import VideoUNet
@@ -41,6 +42,15 @@ KINDS = {
     "text inside, linear": lambda: VideoUNet(text_unet(use_linear_projection=True), context=LATENTS, regimes=2),
     "text inside, two deep": lambda: VideoUNet(text_unet(transformer_layers_per_block=2), context=LATENTS, regimes=2),
     "text after": lambda: VideoUNet(text_unet(), context=LATENTS, regimes=2, placement="after"),
+    "text, other blocks": lambda: VideoUNet(
+        text_unet(
+            down_block_types=("CrossAttnDownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "AttnUpBlock2D", "CrossAttnUpBlock2D"),
+            mid_block_type="UNetMidBlock2D",
+        ),
+        context=LATENTS,
+        regimes=2,
+    ),
 }
 TAU = torch.tensor([10, 700])
 
@@ -55,9 +65,11 @@ def conditions(network: VideoUNet, z: Tensor) -> dict[str, Tensor]:
 
 
 def shapes_of(network: VideoUNet) -> list[tuple[int, int, int]]:
-    """Frames, height, width; sides that cannot be halved are too much for a `UNet2DModel`."""
-    odd = [(2, 5, 6), (2, 7, 9)] if isinstance(network.image, UNet2DConditionModel) else []
-    return [(1, 8, 8), (8, 8, 4), *odd]
+    """Frames, height, width; sides that cannot be halved are too much for attention without text."""
+    plain = any(block.startswith("Attn") for block in network.image.config["up_block_types"])
+    takes_odd = isinstance(network.image, UNet2DConditionModel) and not plain
+    odd = [(2, 5, 6), (2, 7, 9)] if takes_odd else []
+    return [(1, 8, 8), (2, 4, 8), (8, 8, 4), *odd]
 
 
 @pytest.fixture(params=KINDS)
@@ -72,6 +84,8 @@ def test_image_mode_birth_and_saturated_alphas_are_the_image_unet(network):
         told = conditions(network, z)
         expected = image_by_image(network.image, z, TAU, told.get("text"))
         born = copy.deepcopy(network)
+        assert torch.equal(born(z, TAU, **told), expected)
+        set_mix(born, -3)
         assert torch.equal(born(z, TAU, **told), expected)
         old = trained(born, mix=40)
         assert torch.equal(old(z, TAU, **told), expected)
@@ -125,10 +139,22 @@ def test_videos_of_a_batch_do_not_mix(network):
 
 
 def test_attention_reaches_from_the_first_frame_to_the_last():
-    network = trained(VideoUNet(plain_unet()))
+    """Convolutions over time and group norms, which see all frames too, are left out."""
+    network = trained(VideoUNet(plain_unet(), convolutions=False))
+    for layer in network.temporal.modules():
+        if isinstance(layer, TemporalAttention):
+            layer.norm = nn.Identity()
     z = normal(1, LATENTS, 8, 8, 8).requires_grad_()
     (gradient,) = torch.autograd.grad(network(z, TAU[:1])[:, :, 0].sum(), z)
     assert gradient[:, :, -1].abs().min() > 0
+
+
+@torch.no_grad()
+def test_attention_to_few_rows_at_once_is_that_to_all(monkeypatch):
+    attention, x = perturbed(Attention(8, 2)), normal(9, 5, 8)
+    whole = attention(x)
+    monkeypatch.setattr("vidbench.models.video_ldm.attention.MAX_ROWS", 5)
+    torch.testing.assert_close(attention(x), whole, rtol=0, atol=1e-6)
 
 
 def test_a_residual_block_reaches_two_frames_and_no_other_pixel():
