@@ -3,10 +3,10 @@
 import dataclasses
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +21,8 @@ class Config(BaseModel):
 
 
 T = TypeVar("T", bound=Config)
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""What pydantic calls a key that a configuration, or a dataclass in it, does not have."""
 
 
 def names(folder: str) -> list[str]:
@@ -60,23 +62,35 @@ def parse(kind: type[T], text: str, origin: str, **defaults: Any) -> T:
 
 
 def change(config: T, assignments: Iterable[str], origin: str = "--set") -> T:
-    """The same configuration with some values changed (`key=value`, `part.key=value`; the value read as YAML)."""
+    """The same configuration with some values changed (`key=value`, `part.key=value`, `list.0=value`; read as YAML)."""
     values = config.model_dump()
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f'{origin} takes key=value; "{assignment}" has no "=".')
         *path, last = key.split(".")
-        place = values
+        holder: Any = values
+        before = ""
         for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise UserError(f"{origin} {assignment}: {part} is a value, and has no {last}.")
+            place = place_in(holder, part, f"{origin} {assignment}: {before}")
+            inner = holder.get(place) if isinstance(holder, dict) else holder[place]
+            holder[place] = {} if inner is None else list(inner) if isinstance(inner, tuple) else inner
+            holder, before = holder[place], part
         try:
-            place[last] = yaml.safe_load(text)
+            holder[place_in(holder, last, f"{origin} {assignment}: {before}")] = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f'{origin} {assignment}: "{text}" is not a value in YAML.') from error
     return build(type(config), values, origin)
+
+
+def place_in(holder: Any, part: str, where: str) -> Any:
+    """The key of a dictionary, or the index of a list, that a part of a path means; `where` begins the refusal."""
+    if isinstance(holder, dict):
+        return part
+    if isinstance(holder, list) and part.isdecimal() and int(part) < len(holder):
+        return int(part)
+    kind = f"a list of {len(holder)}, counted from 0" if isinstance(holder, list) else "a value"
+    raise UserError(f"{where} is {kind}, and has no {part}.")
 
 
 def build(kind: type[T], values: dict[str, Any], origin: str) -> T:
@@ -84,24 +98,36 @@ def build(kind: type[T], values: dict[str, Any], origin: str) -> T:
     try:
         return kind(**values)
     except ValidationError as error:
-        problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+        problem = min(error.errors(), key=lambda found: found["type"] not in UNKNOWN)
         key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            known = fields_of(kind, [str(part) for part in problem["loc"][:-1]])
+        if problem["type"] in UNKNOWN:
+            known = fields_of(kind, problem["loc"][:-1])
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise UserError(f'{origin}: unknown key "{key}".{hint} Known: {", ".join(known)}.') from error
         shown = "" if isinstance(problem["input"], dict) else f" = {reprlib.repr(problem['input'])}"
-        raise UserError(f"{origin}: {key}{shown}: {problem['msg']}.") from error
+        where = f"{origin}: {key}{shown}" if key else origin
+        raise UserError(f"{where}: {problem['msg'].removeprefix('Value error, ')}.") from error
 
 
-def fields_of(kind: type[Config], path: list[str]) -> list[str]:
+def fields_of(kind: type, path: Sequence[int | str]) -> list[str]:
     """The keys of a configuration, or of the part of it at a path."""
     for part in path:
-        inner: Any = kind.model_fields[part].annotation
-        if dataclasses.is_dataclass(inner):
-            return [field.name for field in dataclasses.fields(inner)]
-        if not (isinstance(inner, type) and issubclass(inner, Config)):
-            return []
-        kind = inner
-    return list(kind.model_fields)
+        known = annotations(kind)
+        if str(part) in known:  # else a place in a list, or a key of a dictionary, of one kind of section
+            kind = section_in(known[str(part)]) or type(None)
+    return list(annotations(kind))
+
+
+def annotations(kind: type) -> dict[str, Any]:
+    """The types of the keys of a configuration or a dataclass; of anything else there is none."""
+    if dataclasses.is_dataclass(kind):
+        return {field.name: field.type for field in dataclasses.fields(kind)}
+    return {name: field.annotation for name, field in getattr(kind, "model_fields", {}).items()}
+
+
+def section_in(annotation: Any) -> type | None:
+    """The configuration or dataclass that values of a type are or hold: of `Section | None`, `tuple[Section, ...]`."""
+    if isinstance(annotation, type) and annotations(annotation):
+        return annotation
+    return next(filter(None, map(section_in, get_args(annotation))), None)

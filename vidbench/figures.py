@@ -39,10 +39,16 @@ COLORS = (
     "#56b4e9",
     "#7f5539",
 )  # Okabe and Ito: safe for all eyes
+STYLES = ("-", "--", "-.", ":")
+"""Of lines, one after the other: with the seven colours, 28 looks."""
+FEW = 4
+"""Models that are drawn with their bands; of more than these nothing could be told."""
 
 
 def color_drift_figure(records: Sequence[Record]) -> Figure:
     """S(x, t) over frame separation t for the real side and every model: mean over clips, band of one deviation.
+
+    Of more than four models the real side alone has a band.
 
     Raises:
         UserError: no record, or records that cannot be compared.
@@ -52,12 +58,16 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         assert head.real_curve is not None
-        draw_curve(axes, head.real_curve, f"data: {head.real.name}", "black", 2.2, (0, 1))
-        for color, record in zip(colors(records), records, strict=True):
+        draw_band(axes, head.real_curve, "black", (0, 1))
+        data = f"data: {head.real.name}"
+        axes.plot(head.real_curve.t, head.real_curve.mean, label=data, color="black", linewidth=2.6)
+        for look, record in zip(looks(records), records, strict=True):
             assert record.curve is not None
             spread = "" if record.se is None else f" ± {record.se:.3f}"
             label = f"{shown_name(record)}  (gap {record.value:.3f}{spread})"
-            draw_curve(axes, record.curve, label, color, 1.4, (0, 1))
+            if len(records) <= FEW:
+                draw_band(axes, record.curve, look["color"], (0, 1))
+            axes.plot(record.curve.t, record.curve.mean, label=label, **look)
         axes.set(
             xlabel="frame separation t",
             ylabel="colour similarity S(x, t)",
@@ -67,7 +77,7 @@ def color_drift_figure(records: Sequence[Record]) -> Figure:
         figure.suptitle(caption(head), x=0.01, ha="left", fontsize=8, color="dimgray")
         if any(record.floor_of for record in records):
             figure.supxlabel(f"† {FLOOR}", x=0.01, ha="left", fontsize=7, color="dimgray")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8, handlelength=3)
     return figure
 
 
@@ -82,14 +92,11 @@ def require_drawable(records: Sequence[Record]) -> None:
     require_comparable(records)
 
 
-def draw_curve(
-    axes: Axes, curve: Curve, label: str, color: str, width: float, limits: tuple[float, float] = (0, math.inf)
-) -> None:
-    """One curve with its band of one deviation (or one standard error), cut off at the limits."""
+def draw_band(axes: Axes, curve: Curve, color: str, limits: tuple[float, float] = (0, math.inf)) -> None:
+    """A curve's band of one deviation (or one standard error), cut off at the limits."""
     spread = [0.0 if s is None else s for s in curve.std or curve.se or [0.0] * len(curve.t)]
     low, high = (np.clip(np.array(curve.mean) + sign * np.array(spread), *limits) for sign in (-1, 1))
-    axes.fill_between(curve.t, low, high, color=color, alpha=0.1, linewidth=0)
-    axes.plot(curve.t, curve.mean, color=color, label=label, linewidth=width)
+    axes.fill_between(curve.t, low, high, color=color, alpha=0.12, linewidth=0)
 
 
 def drift_figure(records: Sequence[Record]) -> Figure:
@@ -101,18 +108,19 @@ def drift_figure(records: Sequence[Record]) -> Figure:
     require_drawable(records)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-        for color, record in zip(colors(records), records, strict=True):
+        for look, record in zip(looks(records), records, strict=True):
             assert record.curve is not None
             spread = "" if record.se is None else f" ± {number(record.se)}"
             label = f"{shown_name(record)}  ({number(record.value)}{spread} per 100 frames)"
-            draw_curve(axes, record.curve, label, color, 1.4)
+            draw_band(axes, record.curve, look["color"])
+            axes.plot(record.curve.t, record.curve.mean, label=label, **look)
         axes.set(xlabel="first frame of the window", ylabel="distance of the window to real clips")
         axes.set_yscale("symlog", linthresh=max(record.curve.mean[0] for record in records if record.curve) / 100)
         axes.set_ylim(bottom=0)
         figure.suptitle(caption(head_of(records)), x=0.01, ha="left", fontsize=8, color="dimgray")
         if any(record.floor_of for record in records):
             figure.supxlabel(f"† {FLOOR}", x=0.01, ha="left", fontsize=7, color="dimgray")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8, handlelength=3)
     return figure
 
 
@@ -163,9 +171,12 @@ def caption(record: Record) -> str:
     )
 
 
-def colors(records: Sequence[Record]) -> list[str]:
-    """A colour for each record, fixed by the order of models."""
-    return [COLORS[index % len(COLORS)] for index in range(len(records))]
+def looks(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Colour and style of each record's line, fixed by the order of models."""
+    return [
+        {"color": COLORS[index % len(COLORS)], "linestyle": STYLES[index % len(STYLES)], "linewidth": 1.5}
+        for index in range(len(records))
+    ]
 
 
 def check_format(path: Path) -> None:

@@ -111,6 +111,8 @@ class Record(Part):
     that the number of clips does not bias, and where there are too few clips."""
     terms: dict[str, float] = {}
     """Parts of the value, and measures beside it."""
+    terms_se: dict[str, float] = {}
+    """Standard error of each term, by the same jackknife; empty where there is none."""
     curve: Curve | None = None
     """The generated side's curve, for metrics that have one."""
     real_curve: Curve | None = None

@@ -53,17 +53,18 @@ def chart(
         logarithmic: whether large values are squeezed, linear near 0.
     """
     values = [value for line in lines for value in line.y]
+    banded = [(y, s) for line in lines if line.spread for y, s in zip(line.y, line.spread, strict=True)]
     least = unit_of(values)
     bend: Callable[[float], float] = (lambda y: math.asinh(y / least)) if logarithmic else (lambda y: y)
-    low, high = limits or (min(values), max(values))
+    low, high = limits or (min([*values, *(y - s for y, s in banded)]), max([*values, *(y + s for y, s in banded)]))
     if logarithmic:
-        low = min(low, 0.0)
+        low = min(*values, 0.0)
     if not limits:
         high += 0.05 * (high - low) or 1.0
     first, last = min(line.x[0] for line in lines), max(line.x[-1] for line in lines)
 
     def right(x: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (x - first) / ((last - first) or 1)
+        return LEFT + (WIDTH - LEFT - RIGHT) * ((x - first) / (last - first) if last > first else 0.5)
 
     def down(y: float) -> float:
         share = (bend(min(max(y, low), high)) - bend(low)) / (bend(high) - bend(low))
@@ -86,7 +87,7 @@ def chart(
         drawn.append(
             {
                 "name": line.name,
-                "look": look(line.color),
+                "look": look(line.color) + " dot" * only,
                 "line": path([*x] * (1 + only), [*y] * (1 + only)),
                 "band": band,
             }
@@ -103,8 +104,8 @@ def chart(
 
 
 def look(color: int) -> str:
-    """The class of a line: eight colours, then the same ones dashed."""
-    return "c0" if color == DATA else f"c{(color - 1) % 8 + 1} d{(color - 1) // 8 % 4}"
+    """The class of a line: eight colours, four styles, both of them the next one's from model to model."""
+    return "c0" if color == DATA else f"c{(color - 1) % 8 + 1} d{(color - 1 + (color - 1) // 8) % 4}"
 
 
 def unit_of(values: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from .tables import number
 Cell = str | float | int | None
 SIGNS = {"†": r"$\dagger$", "‡": r"$\ddagger$", "→": r"$\to$", "∞": r"$\infty$", "↓": r"$\downarrow$"}
 SIGNS |= {"↑": r"$\uparrow$", "±": r"$\pm$", "×": r"$\times$"}
+FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four: their full-width forms
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def in_latex(text: str) -> str:
 
 
 def comma_separated(tables: Sequence[Table]) -> str:
-    """Tables of one kind as one CSV, numbers with all their digits."""
+    """Tables of one kind as one CSV, numbers with all their digits; no text is a formula to a spreadsheet."""
     file = io.StringIO()
     keys = dict.fromkeys(key for table in tables for row in table.rows for key in (*table.about, *row))
     writer = csv.DictWriter(file, list(keys), lineterminator="\n")
@@ -108,5 +109,11 @@ def comma_separated(tables: Sequence[Table]) -> str:
     for table in tables:
         for row in table.rows:
             cells = {**table.about, **row}
-            writer.writerow({key: printable(x) if isinstance(x, str) else x for key, x in cells.items()})
+            writer.writerow({key: harmless(x) if isinstance(x, str) else x for key, x in cells.items()})
     return file.getvalue()
+
+
+def harmless(text: str) -> str:
+    """Text that a spreadsheet would compute, behind a single quote (OWASP, CSV Injection); other text as it is."""
+    text = printable(text)
+    return f"'{text}" if text.startswith(FORMULAS) and not is_number(text) else text

@@ -7,9 +7,8 @@ from scipy.special import stdtrit
 from .comparison import CONFIDENCE, difference, told_apart
 from .datasets import dataset_names, load_dataset
 from .figures import caption, head_of
-from .metrics.area import area_error, never_cross, signed_area
 from .published import published
-from .record import Record, Side
+from .record import Record
 from .report_formats import Cell, Table
 from .tables import FLOOR, GIVEN_REAL, number, shown_name
 
@@ -17,13 +16,11 @@ REAL = "real"
 """The reference generator that is no competitor: held-out real videos."""
 PACES = ("changes too fast", "cannot be told from the data's pace", "changes too slowly")
 TRENDS = ("gets better", "no change can be told", "gets worse")
-BOUND = "*"
-"""Marks an error that is an upper bound."""
 
 
-def interval(value: float, se: float | None, groups: int) -> tuple[float | None, float | None]:
+def interval(value: float | None, se: float | None, groups: int) -> tuple[float | None, float | None]:
     """Ends of the 95 % interval: Student's t with one degree of freedom less than jackknife groups."""
-    if se is None or groups < 2:
+    if value is None or se is None or groups < 2:
         return None, None
     reach = float(stdtrit(groups - 1, CONFIDENCE)) * se
     return value - reach, value + reach
@@ -91,25 +88,12 @@ def verdict(record: Record, best: Record | None) -> str:
 
 
 def pace(group: Sequence[Record]) -> Table:
-    """One number a model: the signed area between its colour similarity curve and the data's, with its interval.
-
-    Where the curves do not cross the area is the gap that the jackknife was made of, but for sign, and has its error;
-    elsewhere the error is an upper bound from the spread over clips.
-    """
+    """One number a model: the signed area between its colour similarity curve and the data's, with its interval."""
     head = head_of(group)
     rows: list[dict[str, Cell]] = []
     for record in told_apart(group):
-        curve, real = record.curve, record.real_curve
-        assert curve is not None and real is not None
-        area = signed_area(curve.mean, real.mean)
-        exact = never_cross(curve.mean, real.mean) and record.se is not None
-        se, groups = record.se, len(record.leave_out)
-        if not exact:
-            counts = clips_of(record.fake), clips_of(record.real)
-            known = curve.std and real.std
-            se = area_error(curve.std, counts[0], real.std, counts[1]) if known else None  # type: ignore[arg-type]
-            groups = min(counts)
-        low, high = interval(area, se, groups)
+        area, se = record.terms.get("signed"), record.terms_se.get("signed")
+        low, high = interval(area, se, len(record.leave_out))
         rows.append(
             {
                 "model": shown_name(record),
@@ -117,7 +101,6 @@ def pace(group: Sequence[Record]) -> Table:
                 "se": se,
                 "low": low,
                 "high": high,
-                "error": None if se is None else "jackknife" if exact else f"bound {BOUND}",
                 "verdict": judged(low, high, PACES),
                 "key": record.key,
             }
@@ -128,21 +111,13 @@ def pace(group: Sequence[Record]) -> Table:
         "se": "± se",
         "low": "95 % from",
         "high": "to",
-        "error": "error",
         "verdict": "verdict",
     }
     note = (
         f"{note_of(group)} Signed area: mean over t of S(x, t) of the model minus the data's; above 0 the world changes"
-        f" too slowly, below 0 too fast. {BOUND} the curves cross: an upper bound of the error, from the spread over"
-        " clips."
+        " too slowly, below 0 too fast."
     )
     return Table("pace", title_of(head), note, about(head), labels, rows)
-
-
-def clips_of(side: Side) -> int:
-    """How many independent clips a side has: no more than videos that they were cut from."""
-    counts = side.counts
-    return max(min(counts.used, counts.origins or counts.available), 1)
 
 
 def windows(group: Sequence[Record]) -> Table:

@@ -179,7 +179,9 @@ def test_plots_are_drawn_from_what_is_scored(run: Run) -> None:
     run("plot", "fvd", "--metric", "fvd16", *few, "--out", "figures/fvd.svg")
     assert Image.open("drift.png").width > 800
     assert "real" in Path("figures/fvd.svg").read_text()
-    assert "5 of 5 scores are at hand" in run("plot", "color-drift", *few, "--out", "again.pdf").stderr
+    again = run("plot", "color-drift", *few, "--out", "again.pdf")
+    assert "5 of 5 scores are at hand" in again.stderr
+    assert "signed area" in again.stdout and "changes too slowly" in again.stdout
     assert "must end in" in run("plot", "fvd", "--out", "fvd.doc", code=2).output
 
 

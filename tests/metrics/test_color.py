@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
 from vidbench.metrics.color import ColorDrift, ColorSimilarity, color_bins, color_similarity, shared_pixels
+from vidbench.metrics.uncertainty import jackknife, merged, standard_error
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -214,6 +215,44 @@ def test_drift_is_the_mean_gap_between_the_curves():
     assert result["real_curve"] == {"t": list(range(20)), "mean": [1.0] * 20, "std": [0.0] * 20}
     assert result["curve"]["mean"] == side.compute().mean.tolist()
     assert drift.compare(side, side)["value"] == 0
+
+
+def dealt(rng: np.random.Generator, level: float, kept: float, clips: int = 40) -> list[ColorSimilarity]:
+    """Twenty groups of clips of 10,000 pixels that share about `level` of them with the first frame.
+
+    `kept` is how far clips keep their rank from t to t: wholly at 1, not at all at 0.
+    """
+    own, new = rng.normal(size=(clips, 1)), rng.normal(size=(clips, 15))
+    shared = (10_000 * (level + 0.03 * (kept * own + np.sqrt(1 - kept**2) * new))).clip(0, 10_000).astype(np.int64)
+    shared = np.concatenate([np.full((clips, 1), 10_000), shared], axis=1)
+    groups = [ColorSimilarity(16) for _ in range(20)]
+    for k, group in enumerate(groups):
+        group.update(shared[k::20])
+    return groups
+
+
+def errors(fake: list[ColorSimilarity], real: list[ColorSimilarity]) -> tuple[float, float]:
+    """Standard errors of the gap and of the signed area."""
+    without = jackknife(ColorDrift(16).compare, fake, real)
+    return standard_error([part["value"] for part in without]), standard_error([p["terms"]["signed"] for p in without])
+
+
+@settings(max_examples=20)
+@given(seeds, st.booleans(), st.floats(0, 1))
+def test_the_area_is_as_sure_as_the_gap_where_the_curves_never_cross(seed, above, kept):
+    rng = np.random.default_rng(seed)
+    gap, area = errors(*(dealt(rng, level, kept) for level in ((0.8, 0.3) if above else (0.3, 0.8))))
+    assert area == pytest.approx(gap, rel=1e-9) and area > 0
+
+
+@pytest.mark.parametrize("kept", [0.0, 1.0])
+def test_the_error_of_the_area_is_its_spread_over_draws_where_the_curves_cross(kept):
+    """The error of the gap is of no use here: an absolute value keeps above zero what the area may cross."""
+    rng = np.random.default_rng(0)
+    draws = [(dealt(rng, 0.5, kept), dealt(rng, 0.5, kept)) for _ in range(60)]
+    areas = [ColorDrift(16).compare(*map(merged, draw))["terms"]["signed"] for draw in draws]
+    found = np.mean([errors(*draw)[1] for draw in draws])
+    assert 0.75 < found / np.std(areas, ddof=1) < 1.35
 
 
 def test_w1_sees_what_the_mean_over_clips_hides():

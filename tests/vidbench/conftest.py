@@ -101,8 +101,9 @@ def make_drift(make_record: Callable[..., Record]) -> Callable[..., Record]:
     def make(model: str, mean: list[float], **values: Any) -> Record:
         curve = {"t": list(range(5)), "std": [0.0, 0.1, 0.1, 0.1, 0.1]}
         return make_record(
-            {"name": "color-drift"}, model=model, metric="color-drift", backbone=None, terms={"signed": -0.1},
-            curve=Curve(mean=mean, **curve), real_curve=Curve(mean=[1.0, 0.9, 0.8, 0.75, 0.7], **curve), **values,
+            {"name": "color-drift"}, model=model, metric="color-drift", backbone=None,
+            curve=Curve(mean=mean, **curve), real_curve=Curve(mean=[1.0, 0.9, 0.8, 0.75, 0.7], **curve),
+            **{"terms": {"signed": -0.1}, **values},
         )  # fmt: skip
 
     return make

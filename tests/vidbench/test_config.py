@@ -1,5 +1,7 @@
 """Configurations: validated, frozen, and helpful about wrong keys."""
 
+from dataclasses import dataclass
+
 import pytest
 from pydantic import Field, ValidationError
 
@@ -16,6 +18,31 @@ class Oven(config.Config):
     """How hot."""
     trays: tuple[str, ...] = ()
     """What is in it."""
+
+
+class Plate(config.Config):
+    width: int = 20
+    """Of it."""
+
+
+@dataclass
+class Light:
+    watts: int = 40
+
+
+class Kitchen(config.Config):
+    stove: Plate | None = None
+    """None: there is no stove."""
+    plates: tuple[Plate, ...] = (Plate(), Plate())
+    """In a row."""
+    named: dict[str, Plate] = {}  # noqa: RUF012
+    """By their owners."""
+    light: Light = Light()
+    """Over the table."""
+    clock: int | None = None
+    """How late it is."""
+    hours: tuple[float, float] = (8, 20)
+    """From when until when it is used."""
 
 
 @pytest.mark.parametrize("name", config.names("datasets"))
@@ -91,6 +118,50 @@ def test_a_change_may_contain_an_equals_sign():
 def test_a_change_that_makes_no_sense_is_refused_with_its_origin(change):
     with pytest.raises(UserError, match="--set"):
         config.change(Oven(name="oven"), [change])
+
+
+def test_a_change_reaches_into_lists_and_into_sections_that_were_not_there():
+    changed = config.change(
+        Kitchen(), ["hours.0=9.5", "plates.1.width=30", "stove.width=60", "light.watts=60", "named.ann.width=25"]
+    )
+    assert changed == Kitchen(
+        stove=Plate(width=60), plates=(Plate(), Plate(width=30)), named={"ann": Plate(width=25)},
+        light=Light(60), hours=(9.5, 20),
+    )  # fmt: skip
+
+
+def test_a_section_can_be_taken_away():
+    assert config.change(Kitchen(stove=Plate()), ["stove=null"]).stove is None
+
+
+@pytest.mark.parametrize("part", ["stove", "plates.1", "named.ann", "light"], ids=lambda part: f"in {part}")
+def test_an_unknown_key_of_a_section_is_answered_with_the_nearest_one_wherever_the_section_stands(part):
+    wrong, right = ("wats", "watts") if part == "light" else ("widht", "width")
+    with pytest.raises(UserError) as caught:
+        config.change(Kitchen(), [f"{part}.{wrong}=3"])
+    assert str(caught.value) == f'--set: unknown key "{part}.{wrong}". Did you mean {right}? Known: {right}.'
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ("hours.2=3", "hours is a list of 2, counted from 0, and has no 2."),
+        ("hours.-1=3", "hours is a list of 2, counted from 0, and has no -1."),
+        ("hours.first.x=3", "hours is a list of 2, counted from 0, and has no first."),
+        ("hours.0.x=3", "0 is a value, and has no x."),
+        ("plates.5.width=3", "plates is a list of 2, counted from 0, and has no 5."),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_refused_where_it_ends(change, answer):
+    with pytest.raises(UserError) as caught:
+        config.change(Kitchen(), [change])
+    assert str(caught.value) == f"--set {change}: {answer}"
+
+
+@pytest.mark.parametrize("change", ["clock.x=1", "hours=3", "hours.0=noon", "plates.0=3", ".=1", "a..b=1", "stove.=1"])
+def test_no_path_or_value_ends_in_a_traceback(change):
+    with pytest.raises(UserError, match="--set"):
+        config.change(Kitchen(), [change])
 
 
 def test_a_change_leaves_the_configuration_as_it_was():

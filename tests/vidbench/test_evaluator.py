@@ -230,6 +230,20 @@ def test_a_colour_drift_has_the_curves_of_both_sides(real, made, tmp_path):
     assert load_record(record.save(tmp_path)) == record
 
 
+def test_every_term_has_an_error_of_its_own_from_the_same_groups(real, made):
+    protocol = load_protocol("color-drift@24").resolved(frames=16)
+    fading = (made * np.linspace(1, 0.2, 16)[:, None, None, None]).astype(np.uint8)  # below the data, which keep theirs
+    record = Evaluator(protocol, real, workers=0).score(as_tensor(fading))
+    assert record.terms["signed"] == pytest.approx(-record.value)
+    assert record.terms_se["signed"] == pytest.approx(record.se) and record.se > 0
+    assert judge(real).score(as_tensor(made)).terms_se.keys() == {"mean", "covariance"}
+
+
+def test_terms_of_too_few_groups_have_no_error(real, made):
+    record = Evaluator(load_protocol("color-drift@2").resolved(frames=16), real, workers=0).score(as_tensor(made))
+    assert (record.se, record.terms_se) == (None, {})
+
+
 def test_the_clips_that_were_compared_can_be_looked_at(real, made):
     record, side, other = judge(real).score_with_passes(as_tensor(made))
     assert len(side.first) == len(other.first) == SHEET

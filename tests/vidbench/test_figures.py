@@ -42,9 +42,15 @@ def test_the_band_of_a_curve_stays_between_0_and_1(make_drift):
     assert heights.max() == 1
 
 
-def test_models_have_colours_of_their_own(make_drift):
-    axes = color_drift_figure([make_drift(name, MEAN) for name in "abcdefg"]).axes[0]
-    assert len({line.get_color() for line in axes.get_lines()}) == 8
+def test_models_have_colours_of_their_own_and_more_of_them_styles_as_well(make_drift):
+    axes = color_drift_figure([make_drift(name, MEAN) for name in "abcdefghi"]).axes[0]
+    assert len({line.get_color() for line in axes.get_lines()[:8]}) == 8
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 10
+
+
+def test_of_many_models_the_data_alone_has_a_band(make_drift):
+    for names, bands in (("abcd", 5), ("abcde", 1)):
+        assert len(color_drift_figure([make_drift(name, MEAN) for name in names]).axes[0].collections) == bands
 
 
 def test_the_legend_says_value_and_error(make_drift):

@@ -41,6 +41,12 @@ def test_a_record_is_read_as_it_was_written(make_record, make_drift, tmp_path):
         assert load_record(record.save(tmp_path)) == record
 
 
+def test_a_record_from_before_terms_had_errors_is_read(make_record, tmp_path):
+    path = make_record(terms_se={"mean": 0.5}).save(tmp_path)
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "terms_se"}))
+    assert load_record(path).terms_se == {}
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_no_digit_of_a_value_is_lost(make_record, value):
     record = make_record(value=value)

@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -238,20 +239,25 @@ def test_the_same_material_gives_the_same_bytes(report, scores, make_pace):
 
 
 def test_the_pace_of_a_model_is_the_signed_area_between_the_curves(make_pace):
-    slow = make_pace("slow", [1.0] * 5, value=0.2125, se=0.01, leave_out=LEFT_OUT, key="a")
-    fast = make_pace("fast", [1.0, 0.1, 0.1, 0.1, 0.1], se=0.02, leave_out=LEFT_OUT, key="b")
-    crossing = make_pace("crossing", [1.0, 0.95, 0.8, 0.7, 0.7], key="c")
-    bare = Curve(t=list(range(5)), mean=DATA_MEAN)
-    unsure = make_pace("unsure", [1.0] * 5, se=None, key="d").model_copy(update={"real_curve": bare})
-    rows = {row["model"]: row for row in pace([slow, fast, crossing, unsure]).rows}
-    assert rows["slow"]["area"] == pytest.approx(0.2125)
-    assert (rows["slow"]["se"], rows["slow"]["verdict"]) == (0.01, "changes too slowly")
-    assert rows["fast"]["area"] == pytest.approx(-0.6875)
-    assert rows["fast"]["verdict"] == "changes too fast"
-    assert rows["crossing"]["error"] == "bound *"
-    assert rows["crossing"]["se"] == pytest.approx(0.1 * (1 / 100 + 1 / 100) ** 0.5)  # 512 clips of 100 videos
-    assert rows["crossing"]["verdict"] == "cannot be told from the data's pace"
-    assert (rows["unsure"]["se"], rows["unsure"]["verdict"]) == (None, "no error to judge by")
+    found = {"slow": (0.2, 0.01), "fast": (-0.6, 0.02), "alike": (0.01, 0.01)}
+    group = [
+        make_pace(name, [1.0] * 5, terms={"signed": area}, terms_se={"signed": se}, leave_out=LEFT_OUT, key=name)
+        for name, (area, se) in found.items()
+    ]
+    rows = {row["model"]: row for row in pace(group).rows}
+    assert {name: (row["area"], row["se"]) for name, row in rows.items()} == found
+    assert (rows["slow"]["low"], rows["slow"]["high"]) == interval(0.2, 0.01, 4)
+    assert [rows[name]["verdict"] for name in found] == [
+        "changes too slowly",
+        "changes too fast",
+        "cannot be told from the data's pace",
+    ]
+
+
+def test_a_record_from_before_areas_had_errors_is_shown_without_one(make_pace):
+    old, older = pace([make_pace("old", [1.0] * 5), make_pace("older", [1.0] * 5, terms={}, key="b")]).rows
+    assert (old["area"], old["se"], old["low"], old["verdict"]) == (-0.1, None, None, "no error to judge by")
+    assert (older["area"], older["verdict"]) == (None, "no error to judge by")
 
 
 def test_curves_are_drawn_of_the_data_and_of_every_model(report, make_pace):
@@ -328,10 +334,14 @@ def test_long_lines_are_thinned():
     assert ticks(0, 10_000)[-1] == 10_000
 
 
-def test_a_single_point_is_a_dot():
-    [line] = chart("title", [Line("a", DATA, [5], [2.0])], ("x", "y"))["lines"]
+def test_a_single_point_is_a_dot_in_the_middle_with_its_error():
+    drawn = chart("title", [Line("a", DATA, [5], [2.0], [1.0])], ("x", "y"))
+    [line], (width, height, left, right, top, bottom) = drawn["lines"], drawn["frame"]
     first, second = line["line"].split()
-    assert first == second
+    assert first == second and "dot" in line["look"].split()
+    x, y = map(float, first.split(","))
+    assert x == (left + width - right) / 2 and top < y < height - bottom
+    assert len({point.split(",")[1] for point in line["band"].split()}) == 2
 
 
 def test_no_two_of_thirty_two_models_look_alike():
@@ -410,6 +420,19 @@ def test_tables_agree_in_every_form(scores):
     assert r"sled & $20$ & $0.75$ &" in latex(tables)
     assert latex(tables).count("{") == latex(tables).count("}")
     assert float(next(csv.DictReader(io.StringIO(comma_separated(tables))))["se"]) == 0.75
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "=-1+", "-2*"])
+def test_no_text_is_a_formula_to_a_spreadsheet(make_record, start):
+    name = f'{start}HYPERLINK("x")'
+    [row] = csv.DictReader(io.StringIO(comma_separated([leaderboard([make_record(model=name)])])))
+    assert row["model"] == f"'{name}"
+
+
+def test_numbers_and_other_texts_stand_in_a_spreadsheet_as_they_are(make_record):
+    table = leaderboard([make_record(model="a=b", value=-0.5)])
+    [row] = csv.DictReader(io.StringIO(comma_separated([replace(table, about={"printed": "-1.5"})])))
+    assert (row["model"], row["value"], row["printed"]) == ("a=b", "-0.5", "-1.5")
 
 
 def test_the_templates_ship():

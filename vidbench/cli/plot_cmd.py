@@ -29,8 +29,9 @@ def command() -> None:
 def color_drift(out: Path, as_json: bool, dry_run: bool, **values: Any) -> None:
     """Colour similarity S(x, t) over frame separation t: does the world change at the right pace?
 
-    The curve of the real videos and of every generator, mean over clips with a band of one standard deviation, after
-    Figure 5 of LongVideoGAN.
+    The curve of the real videos and of every generator, mean over clips, after Figure 5 of LongVideoGAN; the band of
+    one standard deviation is drawn of the real videos, and of up to four generators. Below it, one number a generator:
+    the signed area between its curve and that of the real videos.
 
     \b
     # the reference generators on toy-ride
@@ -138,4 +139,29 @@ def draw(
     save_figure(figure, make(records))
     if as_json:
         click.echo("[" + ",\n".join(record.model_dump_json() for record in records) + "]")
+    elif name == "color-drift":
+        print_pace(records)
     say(f"Figure: {figure}. Records: {runs / 'records'}.")
+
+
+def print_pace(records: list[Any]) -> None:
+    """The pace of every model in one number, on standard output."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..report_formats import cell
+    from ..report_tables import pace
+
+    found = pace(records)
+    shown = Table(title=Text(found.title, "bold"), caption=Text(found.note), box=box.SIMPLE_HEAD)
+    shown.title_justify = shown.caption_justify = "left"
+    for key, label in found.shown.items():
+        shown.add_column(label, justify="right" if found.numeric(key) else "left")
+    for row in found.rows:
+        shown.add_row(*(Text(cell(row[key])) for key in found.shown))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    console.print(shown)
