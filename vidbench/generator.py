@@ -144,3 +144,8 @@ class OnReal(Generator):
         video = self.eligible[int(torch.randint(len(self.eligible), (), generator=chance))]
         starts = self.source.length(video) - self.length + 1
         return video, int(torch.randint(starts, (), generator=chance))
+
+
+def fitting(pixels: int, device: torch.device, *, cpu: int = 2**16, gpu: int = 2**22) -> int:
+    """How many things of so many pixels are made at once: as many as a processor's caches hold, or as fill a GPU."""
+    return max(1, (cpu if device.type == "cpu" else gpu) // pixels)

@@ -187,7 +187,9 @@ def provenance(record: Record) -> dict[str, Any]:
     backbone = record.backbone
     facts = {
         "value": plus_minus(record.value, record.se),
-        "terms": ", ".join(f"{name} {plus_minus(value, record.terms_se.get(name))}" for name, value in record.terms.items()),
+        "terms": ", ".join(
+            f"{key} {plus_minus(value, record.terms_se.get(key))}" for key, value in record.terms.items()
+        ),
         "protocol": f"{record.protocol.name} v{record.protocol.version}, hash {record.protocol_hash}",
         "backbone": f"{backbone.name} v{backbone.version}, tensors {backbone.tensor_hash}" if backbone else "",
         "weights": (backbone.weights or "") if backbone else "",

@@ -280,6 +280,20 @@ class System(Generator):
         raise ValueError("vidbench reads no files of this system's authors")
 
 
+def at_rate(options: dict[str, Any], fps: float) -> float:
+    """Take the option `fps` of a continuous system: another frame rate of the same motion, which sets `time_step`.
+
+    Raises:
+        ValueError: it is not above 0, or `time_step` is given, too.
+    """
+    wanted: float = options.pop("fps", fps)
+    if wanted != fps:
+        if wanted <= 0 or "time_step" in options:
+            raise ValueError("fps must be above 0, and determines time_step; leave one of them away")
+        options["time_step"] = fps / wanted
+    return wanted
+
+
 def load_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Load a network's tensors, all of them and nothing else; half precision becomes the network's own.
 

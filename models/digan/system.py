@@ -8,8 +8,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidbench.draws import draw
-from vidbench.stage import State, System, load_network
+from vidbench.draws import normal
+from vidbench.generator import fitting
+from vidbench.stage import State, System, at_rate, load_network
 
 from .config import DIGANConfig
 from .generator import Generator
@@ -17,8 +18,6 @@ from .networks import build_generator
 
 CHUNK = 32
 """Frames of a streamed chunk, and frames of a video that are made at once."""
-CPU_PIXELS, GPU_PIXELS = 2**16, 2**22
-"""Pixels that are made at once: what stays in a processor's caches, and what fills a GPU."""
 
 
 class DIGAN(System):
@@ -38,6 +37,7 @@ class DIGAN(System):
 
     config_type = DIGANConfig
     needed = ("gan",)
+    sampled: ClassVar[dict[str, tuple[str, ...]]] = {"gan": ("G_ema",)}
     continuous = True
     card: ClassVar[dict[str, str]] = {
         "title": "DIGAN",
@@ -87,12 +87,7 @@ class DIGAN(System):
             raise ValueError("the stage gan is not trained")
         network = build_generator(config.model, device).eval().requires_grad_(False)
         load_network(network, states["gan"]["G_ema"])
-        wanted = options.pop("fps", fps)
-        if wanted != fps:
-            if wanted <= 0 or "time_step" in options:
-                raise ValueError("fps must be above 0, and determines time_step; leave one of them away")
-            options["time_step"] = fps / wanted
-        return cls(network, wanted, config.model.clip_frames, **options)
+        return cls(network, at_rate(options, fps), config.model.clip_frames, **options)
 
     def stream(self, seed: int) -> Iterator[Tensor]:
         """One video, endless, in chunks of 32 frames."""
@@ -104,8 +99,7 @@ class DIGAN(System):
         """Frames `start : start + num_frames` of one video a seed, `[N, 3, T, H, W]` in [-1, 1]."""
         w, motion_z = self._latents(seeds)
         height, width = self.size
-        budget, stop = CPU_PIXELS if w.device.type == "cpu" else GPU_PIXELS, start + num_frames
-        at_once = max(1, budget // (min(CHUNK, num_frames) * height * width))
+        at_once, stop = fitting(min(CHUNK, num_frames) * height * width, w.device), start + num_frames
         videos = [
             torch.cat([self._frames(*part, t, min(CHUNK, stop - t)) for t in range(start, stop, CHUNK)], dim=2)
             for part in zip(torch.split(w, at_once), torch.split(motion_z, at_once), strict=True)
@@ -116,10 +110,7 @@ class DIGAN(System):
     def _latents(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Styles and latents of motion, `[N, w_dim]` both."""
         widths, device = {"z": self.network.z_dim, "motion": self.network.w_dim}, self.network.mapping.w_avg.device
-        z, motion_z = (
-            torch.stack([torch.randn(width, generator=draw(seed, name)) for seed in seeds]).to(device)
-            for name, width in widths.items()
-        )
+        z, motion_z = (normal(seeds, name, 0, width).to(device) for name, width in widths.items())
         return self.network.style(z, self.truncation), motion_z
 
     @torch.inference_mode()

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vidbench.draws import draw
-from vidbench.generator import OnReal, VideoSource
+from vidbench.draws import normal
+from vidbench.generator import OnReal, VideoSource, fitting
 from vidbench.stage import Imported, Snapshot, State, System, load_network
 
 from .config import LongVideoGANConfig
@@ -19,8 +19,8 @@ from .temporal_noise import noise_stream
 
 CHUNK = 128
 """Low-resolution frames that are made at once, a multiple of 32."""
-CPU_PIXELS, GPU_PIXELS = 2**16, 2**20
-"""Pixels that are made at once: what stays in a processor's caches, and what fills a GPU."""
+GPU_PIXELS = 2**20
+"""Pixels that are made at once on a GPU."""
 
 
 class LongVideoGAN(System):
@@ -37,6 +37,7 @@ class LongVideoGAN(System):
 
     config_type = LongVideoGANConfig
     needed = ("lowres", "superres")
+    sampled: ClassVar[dict[str, tuple[str, ...]]] = {"lowres": ("G_ema",), "superres": ("G_ema",)}
     timed_by = "lowres"
     phases: ClassVar[int] = STRIDE
     """Frames after which the networks' grids repeat: the authors' metrics draw where among them a clip starts."""
@@ -116,8 +117,8 @@ class LongVideoGAN(System):
         """Frames `start : start + num_frames` of one video a seed, `[N, 3, T, H, W]` in [-1, 1]."""
         needed = num_frames + 2 * self.context
         height, width = self.lowres.sizes[-1]
-        budget = CPU_PIXELS if self.lowres.spatial_input.device.type == "cpu" else GPU_PIXELS
-        at_once = max(1, budget // (min(needed, CHUNK) * height * width))
+        device = self.lowres.spatial_input.device
+        at_once = fitting(min(needed, CHUNK) * height * width, device, gpu=GPU_PIXELS)
         parts = [seeds[i : i + at_once] for i in range(0, len(seeds), at_once)]
         return torch.cat([self._high(part, self._low(part, start, needed)) for part in parts])
 
@@ -183,10 +184,10 @@ class SuperResolved(OnReal):
 def enlarged(network: SuperResGenerator, seeds: Sequence[int], low: Tensor) -> Tensor:
     """Super-resolution in segments: `[N, 3, T + 2 * context, h, w]` to `[N, 3, T, H, W]` in [-1, 1], on the CPU."""
     device = network.SG3.mapping.w_avg.device
-    z = torch.stack([torch.randn(network.z_dim, generator=draw(seed, "superres/z")) for seed in seeds]).to(device)
+    z = normal(seeds, "superres/z", 0, network.z_dim).to(device)
     height, width = network.size
-    budget = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
-    frames, at_once = low.shape[2] - 2 * network.context, max(4, budget // (len(seeds) * height * width))
+    frames = low.shape[2] - 2 * network.context
+    at_once = max(4, fitting(len(seeds) * height * width, device, gpu=GPU_PIXELS))
     segments = []
     for first in range(0, frames, at_once):
         part = low[:, :, first : min(first + at_once, frames) + 2 * network.context].to(device)

@@ -7,7 +7,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidbench.draws import draw
+from vidbench.draws import normal
+from vidbench.generator import fitting
 from vidbench.stage import Imported, Snapshot, State, System, load_network
 
 from .config import MoCoGANHDConfig
@@ -19,8 +20,6 @@ from .video import render
 
 CHUNK = 16
 """Frames of a streamed chunk, and of a video that are made at once."""
-CPU_PIXELS, GPU_PIXELS = 2**16, 2**22
-"""Pixels that are made at once: what stays in a processor's caches, and what fills a GPU."""
 
 
 class MoCoGANHD(System):
@@ -40,6 +39,7 @@ class MoCoGANHD(System):
 
     config_type = MoCoGANHDConfig
     needed = ("image", "motion")
+    sampled: ClassVar[dict[str, tuple[str, ...]]] = {"image": ("G_ema",), "motion": ("G_ema", "R")}
     domains: ClassVar[dict[str, str]] = {"image": "content", "motion": "motion"}
     across = "model.motion.cross_domain=true"
     card: ClassVar[dict[str, str]] = {
@@ -125,8 +125,7 @@ class MoCoGANHD(System):
     def sample(self, seeds: Sequence[int], num_frames: int, start: int = 0) -> Tensor:
         """Frames `start : start + num_frames` of one video a seed, `[N, 3, T, H, W]` in [-1, 1]."""
         height, width = self.size
-        budget = CPU_PIXELS if self._device.type == "cpu" else GPU_PIXELS
-        at_once = max(1, budget // (min(CHUNK, num_frames) * height * width))
+        at_once = fitting(min(CHUNK, num_frames) * height * width, self._device)
         videos = [self._window(seeds[i : i + at_once], num_frames, start) for i in range(0, len(seeds), at_once)]
         return torch.cat(videos)
 
@@ -143,21 +142,19 @@ class MoCoGANHD(System):
     def _device(self) -> torch.device:
         return self.image.mapping.w_avg.device
 
-    def _drawn(self, seeds: Sequence[int], name: str, index: int, *shape: int) -> Tensor:
-        rows = [torch.randn(shape, generator=draw(seed, name, index)) for seed in seeds]
-        return torch.stack(rows).to(self._device)
-
     @torch.inference_mode()
     def _start(self, seeds: Sequence[int]) -> Walk:
         """Walks at their first frame."""
-        w = self.image.styles(self._drawn(seeds, "z", 0, self.image.z_dim))
+        w = self.image.styles(normal(seeds, "z", 0, self.image.z_dim).to(self._device))
         return Walk(w, w, w) if self.motion is None else self.motion.start(w)
 
     @torch.inference_mode()
     def _noise(self, seeds: Sequence[int]) -> list[Tensor] | None:
         """Of each layer, the same for all frames of a video."""
         sides = self.image.synthesis.noise_sides
-        return [self._drawn(seeds, "noise", i, 1, side, side) for i, side in enumerate(sides)] if self.noise else None
+        if not self.noise:
+            return None
+        return [normal(seeds, "noise", i, 1, side, side).to(self._device) for i, side in enumerate(sides)]
 
     @torch.inference_mode()
     def _walk(self, seeds: Sequence[int], walk: Walk, start: int, count: int) -> tuple[Walk, Tensor]:
@@ -174,7 +171,7 @@ class MoCoGANHD(System):
             step, between = divmod(t, self.rate)
             after = walk
             if self.motion is not None and between == self.rate - 1:
-                after = self.motion.step(walk, self._drawn(seeds, "e", step + 1, self.image.z_dim))
+                after = self.motion.step(walk, normal(seeds, "e", step + 1, self.image.z_dim).to(self._device))
             styles.append(walk.w.lerp(after.w, between / self.rate))
             walk = after
         return walk, torch.stack(styles, dim=1)

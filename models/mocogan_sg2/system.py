@@ -7,7 +7,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidbench.draws import draw
+from vidbench.draws import draw, normal
+from vidbench.generator import fitting
 from vidbench.stage import Imported, Snapshot, State, System, load_network
 
 from .config import MoCoGANSG2Config
@@ -18,8 +19,6 @@ from .networks import build_generator
 
 CHUNK = 16
 """Frames of a streamed chunk, and of a video that are made at once."""
-CPU_PIXELS, GPU_PIXELS = 2**16, 2**22
-"""Pixels that are made at once: what stays in a processor's caches, and what fills a GPU."""
 
 
 class MoCoGANSG2(System):
@@ -36,6 +35,7 @@ class MoCoGANSG2(System):
 
     config_type = MoCoGANSG2Config
     needed = ("gan",)
+    sampled: ClassVar[dict[str, tuple[str, ...]]] = {"gan": ("G_ema",)}
     card: ClassVar[dict[str, str]] = {
         "title": "MoCoGAN+SG2",
         "about": "A content and an LSTM's motion, frame by frame: MoCoGAN on StyleGAN2",
@@ -102,8 +102,7 @@ class MoCoGANSG2(System):
     def sample(self, seeds: Sequence[int], num_frames: int, start: int = 0) -> Tensor:
         """Frames `start : start + num_frames` of one video a seed, `[N, 3, T, H, W]` in [-1, 1]."""
         height, width = self.size
-        budget = CPU_PIXELS if self._device.type == "cpu" else GPU_PIXELS
-        at_once = max(1, budget // (min(CHUNK, num_frames) * height * width))
+        at_once = fitting(min(CHUNK, num_frames) * height * width, self._device)
         videos = [self._window(seeds[i : i + at_once], num_frames, start) for i in range(0, len(seeds), at_once)]
         return torch.cat(videos)
 
@@ -124,8 +123,8 @@ class MoCoGANSG2(System):
     @torch.inference_mode()
     def _style(self, seeds: Sequence[int]) -> Tensor:
         """Styles `[N, num_ws, w_dim]`."""
-        z = torch.stack([torch.randn(self.network.z_dim, generator=draw(seed, "z")) for seed in seeds])
-        w: Tensor = self.network.mapping(z.to(self._device), None, self.truncation)
+        z = normal(seeds, "z", 0, self.network.z_dim).to(self._device)
+        w: Tensor = self.network.mapping(z, None, self.truncation)
         return w
 
     @torch.inference_mode()

@@ -8,8 +8,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidbench.draws import draw
-from vidbench.stage import Imported, Snapshot, State, System, load_network
+from vidbench.draws import draw, normal
+from vidbench.generator import fitting
+from vidbench.stage import Imported, Snapshot, State, System, at_rate, load_network
 
 from .config import StyleGANVConfig
 from .generator import Generator
@@ -18,8 +19,6 @@ from .networks import build_generator
 
 CHUNK = 32
 """Frames of a streamed chunk, and frames of a video that are made at once."""
-CPU_PIXELS, GPU_PIXELS = 2**16, 2**22
-"""Pixels that are made at once: what stays in a processor's caches, and what fills a GPU."""
 
 
 class StyleGANV(System):
@@ -38,6 +37,7 @@ class StyleGANV(System):
 
     config_type = StyleGANVConfig
     needed = ("gan",)
+    sampled: ClassVar[dict[str, tuple[str, ...]]] = {"gan": ("G_ema",)}
     continuous = True
     card: ClassVar[dict[str, str]] = {
         "title": "StyleGAN-V",
@@ -86,12 +86,7 @@ class StyleGANV(System):
             raise ValueError("the stage gan is not trained")
         network = build_generator(config.model, device).eval().requires_grad_(False)
         load_network(network, states["gan"]["G_ema"])
-        wanted = options.pop("fps", fps)
-        if wanted != fps:
-            if wanted <= 0 or "time_step" in options:
-                raise ValueError("fps must be above 0, and determines time_step; leave one of them away")
-            options["time_step"] = fps / wanted
-        return cls(network, wanted, **options)
+        return cls(network, at_rate(options, fps), **options)
 
     @classmethod
     def from_official(cls, snapshots: Sequence[Snapshot]) -> Imported:
@@ -114,8 +109,7 @@ class StyleGANV(System):
         """Frames `start : start + num_frames` of one video a seed, `[N, 3, T, H, W]` in [-1, 1]."""
         w, c = self._style(seeds)
         height, width = self.size
-        budget = CPU_PIXELS if w.device.type == "cpu" else GPU_PIXELS
-        at_once = max(1, budget // (min(CHUNK, num_frames) * height * width))
+        at_once = fitting(min(CHUNK, num_frames) * height * width, w.device)
         videos = [
             torch.cat(
                 [
@@ -132,7 +126,7 @@ class StyleGANV(System):
     def _style(self, seeds: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """Styles `[N, num_ws, w_dim]`, and labels `[N, c_dim]` of a conditional model."""
         device = self.network.mapping.w_avg.device
-        z = torch.stack([torch.randn(self.network.z_dim, generator=draw(seed, "z")) for seed in seeds]).to(device)
+        z = normal(seeds, "z", 0, self.network.z_dim).to(device)
         c = None
         if self.network.c_dim:
             labels = [int(torch.randint(self.network.c_dim, (), generator=draw(seed, "label"))) for seed in seeds]

@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 from vidbench.draws import draw
-from vidbench.generator import OnReal, VideoSource
+from vidbench.generator import OnReal, VideoSource, fitting
 from vidbench.stage import Imported, Snapshot, State, System
 
 from .config import ModelConfig, TATSConfig, TATSHierarchicalConfig
@@ -19,9 +19,6 @@ from .reconstruction import CHUNK, Reconstructed, pictures
 from .sampling import Draw, Mode, fill, slide
 from .transformer import Transformer
 from .vqgan import VQGAN, decoder_reach
-
-CPU_PIXELS, GPU_PIXELS = 2**20, 2**25
-"""Pixels that are made at once: what a processor's memory takes, and what fills a GPU."""
 
 
 class TATS(System):
@@ -46,6 +43,7 @@ class TATS(System):
 
     config_type: ClassVar[type[TATSConfig]] = TATSConfig
     needed: ClassVar[tuple[str, ...]] = ("transformer",)
+    sampled: ClassVar[dict[str, tuple[str, ...]]] = {"transformer": ("vqgan", "transformer")}
     card: ClassVar[dict[str, str]] = {
         "title": "TATS",
         "about": "A transformer over the codes of clips, whose window slides on for long videos",
@@ -126,8 +124,8 @@ class TATS(System):
         per, (left, right) = self.model.vqgan.downsample[0], decoder_reach(self.model.vqgan.downsample)
         stop = start + num_frames
         passed = max(start // per - left, 0)
-        budget = CPU_PIXELS if self._device.type == "cpu" else GPU_PIXELS
-        at_once = max(1, budget // ((CHUNK + left + right) * per * self.size[0] * self.size[1]))
+        pixels = (CHUNK + left + right) * per * self.size[0] * self.size[1]
+        at_once = fitting(pixels, self._device, cpu=2**20, gpu=2**25)
         videos = []
         for i in range(0, len(seeds), at_once):
             codes = islice(self.latents(seeds[i : i + at_once]), passed, -(-stop // per) + right)
@@ -178,6 +176,7 @@ class TATSHierarchical(TATS):
 
     config_type = TATSHierarchicalConfig
     needed = ("transformer", "interpolation")
+    sampled: ClassVar[dict[str, tuple[str, ...]]] = TATS.sampled | {"interpolation": ("transformer",)}
     card: ClassVar[dict[str, str]] = {
         "title": "TATS-hierarchical",
         "about": "A transformer over a few of the codes of a long video, and one that fills in the others",

@@ -7,6 +7,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
+from vidbench.draws import normal
 from vidbench.generator import Generator, OnReal, VideoSource
 from vidbench.stage import State, System, load_network
 
@@ -29,7 +30,7 @@ from .networks import (
 from .real import Chained, Remade, reconstructed
 from .unet import VideoUNet
 from .upsampling import Upsampler
-from .windows import BETWEEN, drawn, interpolated, key_frames
+from .windows import BETWEEN, interpolated, key_frames
 
 STILL = 16
 """Frames of a piece of a video that does not move."""
@@ -62,6 +63,15 @@ class VideoLDM(Chained, System):
 
     config_type = VideoLDMConfig
     needed = ("temporal",)
+    sampled: ClassVar[dict[str, tuple[str, ...]]] = {
+        "autoencoder": ("vae",),
+        "image": ("unet_ema", "scale"),
+        "temporal": ("temporal_ema", "trained_on"),
+        "decoder": ("decoder_ema",),
+        "interpolation": ("net_ema",),
+        "upsampler": ("net_ema",),
+    }
+    exact = ("image/unet_ema",)
     timed_by = "temporal"
     card: ClassVar[dict[str, str]] = {
         "title": "Video LDM",
@@ -232,7 +242,7 @@ class VideoLDM(Chained, System):
     def _first(self, seeds: Sequence[int]) -> Tensor:
         """Latents `[N, C, 1, h, w]` of the image model."""
         network = self._told(image_by_image(self.image.unet))
-        noise = drawn(seeds, "image", 0, self.latents[0], 1, *self.latents[1:]).to(self.device)
+        noise = normal(seeds, "image", 0, self.latents[0], 1, *self.latents[1:]).to(self.device)
         return sampled(lambda z, tau: network(z, tau, None), noise, self.image.schedule, self.steps, self.sampler)
 
     def _keys(self, seeds: Sequence[int]) -> Iterator[Tensor]:
@@ -243,7 +253,7 @@ class VideoLDM(Chained, System):
 
         def noise(k: int) -> Tensor:
             shape = (self.latents[0], self.window, *self.latents[1:])
-            return drawn(seeds, "keyframes", k, *shape).to(self.device)
+            return normal(seeds, "keyframes", k, *shape).to(self.device)
 
         def predict(k: int, given: Tensor) -> Tensor:
             count = given.shape[2]
@@ -271,7 +281,7 @@ class VideoLDM(Chained, System):
         def fill(k: int, left: Tensor, right: Tensor) -> Tensor:
             z = torch.cat([left.expand(-1, -1, BETWEEN + 1, -1, -1), right], dim=2)
             mask = torch.tensor([True, *[False] * BETWEEN, True], device=z.device).expand(len(z), -1)
-            noise = drawn(seeds, f"interpolation-{4 ** (level + 1)}", k, *z.shape[1:]).to(z)
+            noise = normal(seeds, f"interpolation-{4 ** (level + 1)}", k, *z.shape[1:]).to(z)
             scale = self.interpolation_guidance
             made = completed(denoise, z, mask, noise, self.image.schedule, self.steps, self.sampler, scale)
             return made[:, :, 1:-1]

@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from vidbench.draws import normal
+
 from .diffusion import Diffusion, own_schedule, sampled
 from .unet import VideoUNet
-from .windows import drawn, regrouped
+from .windows import regrouped
 
 WINDOW = 8
 """Frames that are made together."""
@@ -100,7 +102,7 @@ class Upsampler:
             low = torch.cat([piece, piece[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
             tau = torch.full((len(low),), self.noise, device=low.device)
             size = (low.shape[3] * self.factor, low.shape[4] * self.factor)
-            low_noise = drawn(seeds, "upsampler-condition", k, *low.shape[1:]).to(low)
+            low_noise = normal(seeds, "upsampler-condition", k, *low.shape[1:]).to(low)
             condition = noisy_condition(low, low_noise, tau, diffusion, size)
 
             def denoise(x: Tensor, t: Tensor, condition: Tensor = condition, labels: Tensor = tau) -> Tensor:
@@ -109,5 +111,5 @@ class Upsampler:
                 )
                 return out
 
-            noise = drawn(seeds, "upsampler", k, *low.shape[1:3], *size).to(low)
+            noise = normal(seeds, "upsampler", k, *low.shape[1:3], *size).to(low)
             yield sampled(denoise, noise, diffusion.schedule, self.steps)[:, :, : WINDOW - missing]

@@ -3,22 +3,15 @@
 Windows are numbered, so that what makes them can draw their noise by number: a longer video begins with a shorter one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-
-from vidbench.draws import draw
 
 MOTION = 2
 """Key frames that are given to the next window: they show the direction of motion."""
 BETWEEN = 3
 """Frames that interpolation puts between two."""
-
-
-def drawn(seeds: Sequence[int], name: str, index: int, *shape: int) -> Tensor:
-    """Standard normal numbers of one window of each video, `[N, *shape]`, float32."""
-    return torch.stack([torch.randn(shape, generator=draw(seed, name, index)) for seed in seeds])
 
 
 def key_frames(first: Tensor, predict: Callable[[int, Tensor], Tensor]) -> Iterator[Tensor]:

@@ -90,7 +90,7 @@ def test_the_second_stage_enlarges_what_the_first_makes():
 
 
 def test_how_much_is_made_at_once_changes_nothing(monkeypatch):
-    monkeypatch.setattr(module, "CPU_PIXELS", 1)
+    monkeypatch.setattr(module, "fitting", lambda *_, **__: 1)
     close(make().sample([5], 11), WHOLE[BOTH][:, :, :11])
 
 

@@ -11,7 +11,7 @@ import torch
 from tests.models.video_ldm.small import image_by_image, perturbed
 from tests.models.video_ldm.stages import FACTOR, SCALE, SIDE, config, states, textures
 from vidbench.checkpoints import About, save_checkpoint
-from vidbench.draws import draw
+from vidbench.draws import normal
 from vidbench.models.video_ldm import VideoLDM
 from vidbench.models.video_ldm import system as module
 from vidbench.models.video_ldm.autoencoder import decoded_frames, encoded
@@ -111,10 +111,10 @@ def test_windows_draw_their_noise_by_name_and_number(monkeypatch):
 
     def watched(seeds, name, index, *shape):
         asked.append((name, index, shape))
-        return torch.stack([torch.randn(shape, generator=draw(seed, name, index)) for seed in seeds])
+        return normal(seeds, name, index, *shape)
 
-    monkeypatch.setattr(module, "drawn", watched)
-    monkeypatch.setattr("vidbench.models.video_ldm.upsampling.drawn", watched)
+    monkeypatch.setattr(module, "normal", watched)
+    monkeypatch.setattr("vidbench.models.video_ldm.upsampling.normal", watched)
     make(upsample=True).sample([5], 17)
     numbers, shapes = {}, {}
     for name, index, shape in asked:
@@ -134,7 +134,7 @@ def test_windows_draw_their_noise_by_name_and_number(monkeypatch):
 @torch.no_grad()
 def test_the_first_key_frame_is_the_image_model_s():
     generator = make(interpolate=0, decoder=False)
-    noise = torch.randn(1, 4, 1, 8, 8, generator=draw(5, "image", 0))[:, :, 0]
+    noise = normal([5], "image", 0, 4, 1, 8, 8)[:, :, 0]
     unet = generator.image.unet
     z = sampled(lambda x, tau: unet(x, tau).sample, noise, generator.image.schedule, 2)[:, :, None]
     image = decoded_frames(generator.image.vae, z / SCALE).clamp(-1, 1)
