@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 
 from .checkpoints import file_hash, read_about
@@ -16,7 +15,7 @@ from .record import Record, identity, load_record, versions
 from .runs import Run, claim, open_run, stage_config
 from .sides import open_real
 from .suites import Entry, Suite
-from .trained import Trained, folder_name, open_trained
+from .trained import Trained, folder_name, newest, open_trained, shelf
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,8 @@ class Cell:
         )
 
     def trained(self) -> Trained | None:
-        """The checkpoints to score: those given, else of the finished run, else the ones that ship.
+        """The checkpoints to score: those given, else of the finished run, else the ones that ship. A run that is not
+        finished goes on, in a suite that trains.
 
         Returns:
             None where there are none yet.
@@ -96,13 +96,15 @@ class Cell:
             claim(run)  # refuses weights of another configuration
         if all(done[stage] >= stage_config(run, stage).steps for stage in stages):
             return open_trained(run.folder, run.model)
-        shipped = Path(str(files("vidbench"))) / "results" / "toy" / run.model / run.folder.name
-        return open_trained(shipped, run.model) if shipped.is_dir() and not any(done.values()) else None
+        shipped = shelf() / run.model / run.folder.name
+        if not all(newest(shipped, stage) for stage in run.system.needed) or (any(done.values()) and self.suite.train):
+            return None
+        return open_trained(shipped, run.model)
 
     def rests_on(self, trained: Trained | None) -> str:
         """Identity of everything that the cell's records rest on: what was asked for, real videos, weights."""
         suite = self.suite
-        scored = suite.model_dump(mode="json", include={"clips", "size", "backbone", "seed", "device"})
+        scored = suite.model_dump(mode="json", include={"clips", "size", "backbone", "seed", "device", "videos"})
         protocols = [load_protocol(metric).identity for metric in suite.metrics]
         weights = trained and file_hash(trained.paths)
         real = open_real(self.data, None, suite.size)[0].fingerprint
@@ -110,10 +112,12 @@ class Cell:
         return identity("cell", 1, entry, scored, protocols, weights, real, code, versions()["vidbench"])
 
     def records(self, trained: Trained | None) -> list[Record] | None:
-        """The records of a finished cell; None where it is not, or rests on something else."""
+        """The records of a finished cell; None where it is not, rests on something else, or its videos are gone."""
         try:
             found = json.loads(self.document.read_text())
             if found["rests_on"] != self.rests_on(trained):
+                return None
+            if not all((self.out / video).exists() for video in found["videos"]):
                 return None
             return [
                 load_record(self.out / "records" / name).named(self.entry.title, real)
@@ -130,20 +134,29 @@ class Status:
     cell: Cell
     records: list[Record] | None = None
     """Of a finished cell."""
+    trained: Trained | None = None
+    """The checkpoints that are scored."""
     left: dict[str, int] | None = None
     """Training steps left, by stage; None where there are checkpoints, or the model needs none."""
     problem: str = ""
     """Why it cannot be worked on."""
+    left_out: str = ""
+    """Why it is not to be worked on."""
+
+    @property
+    def to_do(self) -> bool:
+        """Whether it is to be worked on."""
+        return self.records is None and not self.problem and not self.left_out
 
     def __str__(self) -> str:
         if self.problem:
             return self.problem
-        if self.records is not None:
-            return "finished"
+        if self.left_out:
+            return f"left out: {self.left_out}"
         count = len(self.cell.suite.metrics)
-        scores = f"{count} score{'s' * (count > 1)}"
+        done = "finished" if self.records is not None else f"{count} score{'s' * (count > 1)}"
         steps = ", ".join(f"{stage} {count:,} steps" for stage, count in (self.left or {}).items() if count)
-        return f"{scores}; training first: {steps}" if steps else scores
+        return f"{done}; training first: {steps}" if steps else f"{done}{f' of {self.trained}' if self.trained else ''}"
 
 
 def own_code(name: str) -> str | None:
@@ -157,11 +170,17 @@ def status(cell: Cell) -> Status:
     """How far a cell is, from what lies on the disk."""
     try:
         trained = cell.trained() if cell.is_system else None
-        if cell.trains and trained is None:
-            run, stages = cell.run
-            done = steps_done(run, stages)
-            return Status(cell, left={name: max(stage_config(run, name).steps - done[name], 0) for name in stages})
-        return Status(cell, cell.records(trained))
+        if not cell.trains or trained is not None:
+            return Status(cell, cell.records(trained), trained)
+        run, stages = cell.run
+        if not cell.suite.train:
+            entry = cell.entry
+            words = [run.model, "--data", entry.trained_on or cell.data, "--tier", entry.tier or "tiny"]
+            words += [word for change in entry.changes for word in ("--set", change)]
+            ask = f"vidbench train --model {' '.join(words)}"
+            return Status(cell, left_out=f"There is no checkpoint, and this suite trains none; {ask} makes one.")
+        done = steps_done(run, stages)
+        return Status(cell, left={name: max(stage_config(run, name).steps - done[name], 0) for name in stages})
     except UserError as error:
         return Status(cell, problem=str(error))
 

@@ -23,6 +23,8 @@ from .stage import Stage, State, load_network
 
 SCHEMA = 1
 KEY = "vidbench checkpoint"
+EXPORTED = "exported by vidbench"
+"""How the origin of an export begins."""
 
 
 class About(Config):

@@ -21,6 +21,8 @@ class Config(BaseModel):
 
 
 T = TypeVar("T", bound=Config)
+READ: dict[tuple[type[Config], str, str], Any] = {}
+"""Configurations that ship, by what they are of, folder and name: reading YAML takes long, and nothing changes them."""
 UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 """What pydantic calls a key that a configuration, or a dataclass in it, does not have."""
 
@@ -32,9 +34,12 @@ def names(folder: str) -> list[str]:
 
 
 def shipped(kind: type[T], folder: str, name: str) -> T:
-    """The configuration `configs/<folder>/<name>.yaml`."""
-    text = files("vidbench").joinpath("configs", folder, f"{name}.yaml").read_text()
-    return parse(kind, text, f"configs/{folder}/{name}.yaml", name=name)
+    """The configuration `configs/<folder>/<name>.yaml`, read once."""
+    if (kind, folder, name) not in READ:
+        text = files("vidbench").joinpath("configs", folder, f"{name}.yaml").read_text()
+        READ[kind, folder, name] = parse(kind, text, f"configs/{folder}/{name}.yaml", name=name)
+    found: T = READ[kind, folder, name]
+    return found
 
 
 def load(kind: type[T], path: Path) -> T:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -93,13 +94,19 @@ class Rendered:
         yield self.render(self.video, times, info.size)
 
 
+@cache
+def rendered(render: Render, split: str, count: int, shape: Info) -> tuple[Video, ...]:
+    """The videos of a split of a procedural set, listed once: a suite opens it many times."""
+    names = [f"{index:06d}" for index in range(count)]
+    return tuple(Video(name, name, Rendered(render, f"{split}/{name}", shape)) for name in names)
+
+
 def render_source(card: DataSet, split: str, size: tuple[int, int]) -> Source:
     """A procedural data set as a source; the fingerprint changes with the renderer's version."""
     render: Render = DATASETS.load(card.name)
     version = sys.modules[render.__module__].VERSION
     shape = Info(length=card.frames, size=size, fps=card.fps, codec="rendered")
-    names = [f"{index:06d}" for index in range(card.videos)]
-    videos = [Video(name, name, Rendered(render, f"{card.name}/{split}/{name}", shape)) for name in names]
+    videos = [*rendered(render, f"{card.name}/{split}", card.videos, shape)]
     identity = f"{card.name}/{version}/{split}/{size}/{card.videos}/{card.frames}"
     index = Index()
     for video in videos:

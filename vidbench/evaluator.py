@@ -324,6 +324,7 @@ class Evaluator:
             numeric_mode=self.computed["numeric mode"],
             key=self.key(fake),
             checkpoint_hash=getattr(fake, "checkpoint_hash", None),
+            checkpoint=getattr(fake, "checkpoint", None),
             warnings=warnings,
             device=self.device,
             seconds=round(seconds, 3),

@@ -136,6 +136,8 @@ class Record(Part):
     the floor of scores against the whole set, and shown beside them."""
     checkpoint_hash: str | None = None
     """SHA-256 of the model's weights; None for what has none."""
+    checkpoint: str | None = None
+    """Where they lay."""
     key: str
     """Identity of the computation: equal keys give equal values."""
     warnings: list[str] = []

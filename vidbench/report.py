@@ -26,6 +26,7 @@ from .report_tables import leaderboard, pace, printed, windows
 from .report_videos import BUDGET, LARGEST_VIDEO, Shown, data_uri, data_videos, find_documents, videos_of
 from .sides import Track
 from .tables import grouped
+from .trained import shelf
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Material:
     """Folders of training runs."""
     documents: Sequence[tuple[Path, dict[str, Any]]]
     """What sampled videos are."""
+    committed: frozenset[str] = frozenset()
+    """Keys of the scores that ship with vidbench, and were not computed here."""
 
     def summary(self) -> str:
         """What there is, in a line."""
@@ -63,12 +66,16 @@ def gather(folders: Sequence[Path]) -> Material:
         UserError: there is no record.
     """
     places = sorted({path.parent for folder in folders for path in folder.rglob("*.json")})
-    records = {record.key: record for place in places for record in stored_records(place)}
+    found = {place: stored_records(place) for place in places}
+    records = {record.key: record for own in found.values() for record in own}
+    shipped = shelf().resolve()
+    ours = {r.key for place, own in found.items() if not place.resolve().is_relative_to(shipped) for r in own}
     if not records:
         where = ", ".join(map(str, folders))
         raise UserError(f"There is no score in {where}. Make some with vidbench eval, or name another folder.")
     runs = sorted({path.parent for folder in folders for path in folder.rglob("log.jsonl")})
-    return Material(folders, list(records.values()), runs, find_documents(folders))
+    committed = frozenset(records.keys() - ours)
+    return Material(folders, list(records.values()), runs, find_documents(folders), committed)
 
 
 def write_report(material: Material, out: Path, track: Track) -> list[Path]:
@@ -153,6 +160,7 @@ def page(material: Material, groups: Sequence[list[Record]], tables: Sequence[Ta
         samples=sample_sections(material, groups, track),
         runs=[(run_name(run), training_charts(read_log(run / "log.jsonl"))) for run in material.runs],
         sources=[provenance(record) for group in groups for record in told_apart(group)],
+        committed=material.committed,
         colors=colors,
         **by_kind,
     )
@@ -195,7 +203,7 @@ def provenance(record: Record) -> dict[str, Any]:
         "weights": (backbone.weights or "") if backbone else "",
         "real side": described(record.real),
         "generated side": described(record.fake),
-        "checkpoint": record.checkpoint_hash or "",
+        "checkpoint": ", SHA-256 ".join(filter(None, (record.checkpoint, record.checkpoint_hash))),
         "seed": str(record.protocol.seed),
         "computed": f"measure v{record.measure_version}, {record.numeric_mode}, on {record.device},"
         f" in {record.seconds:.1f} s, {record.created}",

@@ -224,6 +224,8 @@ class System(Generator):
     """Identity of weights and options."""
     checkpoint_hash: str | None = None
     """SHA-256 of the weights."""
+    checkpoint: str | None = None
+    """Where they lay."""
 
     @classmethod
     @abstractmethod

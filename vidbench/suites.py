@@ -74,8 +74,12 @@ class Suite(config.Config):
     """Height and width at which clips are compared; default the commonest of the systems that are trained."""
     backbone: str | None = None
     """Default as the data set's card says."""
+    train: bool = True
+    """Whether a system without a checkpoint is trained; else its cell is left out."""
+    videos: int = Field(default=4, ge=0)
+    """Sampled of each cell, for the report, which makes those of the data and of the reference generators itself."""
     seed: int = Field(default=0, ge=0)
-    """Of all draws of training and scoring."""
+    """Of all draws of training, scoring and sampling."""
     device: str = "cpu"
     """Where networks run: `cpu`, `cuda`."""
     workers: int | None = Field(default=None, ge=0)

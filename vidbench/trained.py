@@ -25,6 +25,16 @@ class Trained:
     paths: tuple[Path, ...]
     """A checkpoint a stage."""
 
+    def __str__(self) -> str:
+        """Where it lies, for the user: a run's folder."""
+        places = dict.fromkeys(path.parents[1] for path in self.paths)
+        return ", ".join(
+            f"results/toy/{place.relative_to(shelf()).as_posix()} (ships with vidbench)"
+            if place.is_relative_to(shelf())
+            else str(place)
+            for place in places
+        )
+
     def generator(self, device: str = "cpu", **options: Any) -> System:
         """The generator, with its `fingerprint` and `checkpoint_hash`.
 
@@ -52,7 +62,7 @@ class Trained:
             generator = system.from_states(settings, states, fps, device, **options)
         except (ValueError, TypeError) as error:
             raise UserError(f"{origin}: {str(error).removesuffix('.')}.") from error
-        generator.checkpoint_hash = checkpoint_hash
+        generator.checkpoint_hash, generator.checkpoint = checkpoint_hash, str(self)
         place = "" if device == "cpu" else f"/{device.partition(':')[0]}"
         generator.fingerprint = f"{self.model}/{system.version}/{checkpoint_hash}/{sorted(options.items())}{place}"
         return generator
@@ -119,8 +129,8 @@ def choose_trained(
     """
     if checkpoint is not None:
         return open_trained(checkpoint, model)
-    for shelf in (out / model, Path(str(files("vidbench"))) / "results" / "toy" / model):
-        named = shelf.glob(f"{folder_name(data)}-*")
+    for place in (out / model, shelf() / model):
+        named = place.glob(f"{folder_name(data)}-*")
         wanted = MODELS.load(model).needed if needed is None else needed
         runs = [run for run in named if any(run.glob("*/*.safetensors")) and all(newest(run, name) for name in wanted)]
         for run in sorted(runs, key=age):
@@ -128,6 +138,11 @@ def choose_trained(
             if read_about(trained.paths[0]).data == data:
                 return trained
     return None
+
+
+def shelf() -> Path:
+    """Where checkpoints ship: in the repository, and not in what is installed from a wheel."""
+    return Path(str(files("vidbench"))) / "results" / "toy"
 
 
 def exchange_stages(trained: Trained | None, model: str, stages: Mapping[str, Path]) -> Trained:
@@ -171,5 +186,5 @@ def no_weights(model: str, data: str) -> UserError:
     """The error for a system without a checkpoint."""
     return UserError(
         f"There is no checkpoint of {model} for {data}. Train one: vidbench train --model {model} --data {data}; or"
-        f" name one with --checkpoint."
+        " name one with --checkpoint."
     )

@@ -12,7 +12,7 @@ import torch
 from einops import rearrange
 from filelock import FileLock, Timeout
 
-from .checkpoints import load_checkpoint, read_about, restore, save_checkpoint
+from .checkpoints import EXPORTED, load_checkpoint, read_about, restore, save_checkpoint
 from .clips import quantise
 from .draws import draw_seed
 from .errors import UserError
@@ -113,6 +113,8 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
         restore(stage, checkpoint)
         start = checkpoint.about.step
         talk.say(f"{name}: goes on at step {start:,} of {until:,} ({last})")
+    elif (best := run.best(name)).exists() and read_about(best).origin.startswith(EXPORTED):
+        raise UserError(f"{run.folder} holds an export, which cannot be trained on. Train with another --out.")
     if start >= until:
         talk.say(f"{name}: its {start:,} steps are done")
         return

@@ -1,27 +1,33 @@
-"""The work of one cell: what is missing is trained, and every metric scored that has no record."""
+"""The work of one cell: what is missing is trained, every metric scored that has no record, and videos sampled."""
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .cells import Cell
+from .cells import Cell, own_code
 from .contenders import Contender, Request, build_evaluator, build_model, contenders, is_reference
 from .errors import UserError
 from .evaluation import can_score, score, stored_records
 from .files import atomic_write, check_writable
 from .generator import Generator
 from .ranks import exchange, is_first
+from .record import identity
+from .sampling import write_samples
 from .sides import named_dataset
-from .trained import Trained
+from .trained import Trained, folder_name
 from .training import Talk, train
+
+FRAMES = 64
+"""Of a sampled video, where the model makes so many."""
 
 
 def run_cell(cell: Cell, device: str, talk: Talk) -> None:
-    """Train what is missing, score, and write down that the cell is finished.
+    """Train what is missing, score, sample, and write down that the cell is finished.
 
     Args:
         cell: one model on one data set.
@@ -51,7 +57,12 @@ def run_cell(cell: Cell, device: str, talk: Talk) -> None:
             record = record or score(entry, folder)
             written.append((f"{record.stem()}.json", record.real.name))
         if is_first():
-            document = {"rests_on": cell.rests_on(trained), "records": written}
+            document = {
+                "rests_on": cell.rests_on(trained),
+                "checkpoint": trained and str(trained),
+                "records": written,
+                "videos": videos(cell, entries[0].side, trained, talk),
+            }
             atomic_write(cell.document, json.dumps(document, indent=1) + "\n")
 
 
@@ -113,3 +124,41 @@ def to_score(cell: Cell, metric: str, trained: Trained | None, device: str, talk
     if not found or not all(can_score(each, said.append) for each in found):
         raise UserError(said[-1])
     return [replace(each, name=entry.title) for each in found]
+
+
+def videos(cell: Cell, generator: Any, trained: Trained | None, talk: Talk) -> list[str]:
+    """Sample a few videos, as `vidbench sample` does, to where `vidbench report` looks; those at hand are left alone.
+
+    Returns:
+        Their paths below `cell.out`; none of a reference generator, of which the report makes its own.
+    """
+    suite, name = cell.suite, cell.entry.name
+    if not suite.videos or is_reference(name):
+        return []
+    folder, stem = cell.out / "samples" / folder_name(Path(cell.data).name), folder_name(cell.entry.title)
+    frames = min(FRAMES, generator.max_frames or FRAMES)
+    weights, fingerprint = (getattr(generator, key, None) for key in ("checkpoint_hash", "fingerprint"))
+    options = cell.entry.model_dump(mode="json")["options"]
+    made_of = identity("videos", 1, own_code(name), fingerprint, weights, options, suite.seed, suite.videos, frames)
+    found = said_of(folder / f"{stem}.json")
+    if found.get("made_of") != made_of or not all((folder / video).exists() for video in found["videos"]):
+        about = {
+            "model": cell.entry.title,
+            "checkpoint": trained and ", ".join(map(str, trained.paths)),
+            "checkpoint_hash": weights,
+            "options": options,
+            "made_of": made_of,
+        }
+        wanted: dict[str, Any] = {"name": stem, "count": suite.videos, "frames": frames, "seed": suite.seed}
+        write_samples(folder, generator, **wanted, form="mp4", about=about, track=talk.track)
+        found = said_of(folder / f"{stem}.json")
+    return [str((folder / video).relative_to(cell.out)) for video in found["videos"]]
+
+
+def said_of(document: Path) -> dict[str, Any]:
+    """What is written down of videos; nothing where there are none."""
+    try:
+        found = json.loads(document.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

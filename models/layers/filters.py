@@ -1,7 +1,6 @@
 """Taps of the resampling filters: linear interpolation, and windowed sincs with Kaiser's window."""
 
 import torch
-from scipy.signal import firwin
 from torch import Tensor
 
 
@@ -26,4 +25,6 @@ def sinc_filter(taps: int, cutoff: float, width: float, rate: float) -> Tensor:
         width: of the band over which the filter falls.
         rate: samples in the unit of time.
     """
+    from scipy.signal import firwin  # takes longer to import than everything else here
+
     return torch.from_numpy(firwin(taps, cutoff, width=width, fs=rate)).float()

@@ -73,8 +73,24 @@ def test_a_suite_that_is_stopped_goes_on_and_repeats_nothing(mini: Run) -> None:
     again = mini("compare", "mini.yaml")
     assert "2 cells, 2 of them finished" in again.stderr and "job" not in again.stderr
     assert "fvd16@4[toy3d]" in again.stdout and again.stdout.count("±") >= 2
+    assert "stylegan-v/toy-ride: finished of runs/stylegan-v/toy-ride-ci" in again.stderr
+    mini("report")
+    text = Path("runs/report/index.html").read_text()
+    assert text.count("<video") == 9 and "There are no videos at hand" not in text  # of data, noise, stylegan-v
     asked = ("eval", "--metric", "fvd16", "--clips", 4, "--workers", 0, "--model", "noise", "--no-references")
     assert "1 of 1 scores are at hand" in mini(*asked).stderr
+
+
+def test_a_suite_may_train_nothing(mini: Run) -> None:
+    entries, _, rest = SUITE.partition("data:")
+    Path("mini.yaml").write_text(entries.partition('  - {name: "torn')[0] + "train: false\ndata:" + rest)
+    result = mini("compare", "mini.yaml", "--json")
+    shown = json.loads(result.stdout)
+    assert [record["model"] for record in shown["records"]] == ["noise"] and not shown["failed"]
+    [(cell, why)] = shown["left_out"].items()
+    assert cell == "stylegan-v/toy-ride"
+    assert "; vidbench train --model stylegan-v --data toy-ride --tier ci --set stages.gan" in why
+    assert not Path("runs/stylegan-v").exists()
 
 
 def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(mini: Run) -> None:

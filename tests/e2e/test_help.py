@@ -113,7 +113,7 @@ def test_every_example_runs(example: str, run: Run) -> None:
     if words[:2] == ["plot", "training"]:
         with Journal(Path("runs/stylegan-v/toy-ride-tiny"), "gan", 0) as journal:
             journal.write(1, loss=1.0)
-    if words[0] == "sample":
+    if words[0] in ("sample", "export"):
         untrained("long-video-gan" if "long-video-gan" in words else "stylegan-v")
     if "--image-model" in words:
         saved(Path("my-model"), plain_unet())

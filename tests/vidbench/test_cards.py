@@ -48,3 +48,14 @@ def test_the_card_of_a_backbone_says_how_many_frames_it_needs():
 def test_an_unknown_name_is_answered_with_the_nearest_of_any_kind():
     with pytest.raises(UserError, match="Did you mean toy-ride"):
         find_card("toy-rid")
+
+
+def test_the_card_of_a_system_names_the_checkpoints_at_hand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vidbench.cards.shelf", lambda: tmp_path / "shipped")
+    assert find_card("stylegan-v")["checkpoints"] == []
+    path = tmp_path / "runs/stylegan-v/toy-ride-ci/gan/best.safetensors"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert find_card("stylegan-v")["checkpoints"] == ["runs/stylegan-v/toy-ride-ci"]
+    assert "checkpoints" not in find_card("freeze")

@@ -145,6 +145,18 @@ def test_only_comparable_scores_stand_in_one_table(report, scores):
     assert len({row["protocol"] for row in rows}) == 2
 
 
+def test_scores_that_ship_are_marked_unless_they_were_computed_here_too(report, scores, tmp_path, monkeypatch):
+    monkeypatch.setattr("vidbench.report.shelf", lambda: tmp_path / "runs" / "toy")
+    sled, wheel, _ = scores()
+    for record in (sled, wheel):
+        record.save(tmp_path / "runs" / "toy" / "records")
+    page = report(wheel)["index.html"]
+    assert "Committed, not computed now:</strong> 1 of 2 scores" in page
+    assert page.count("Committed, not computed now.</strong>") == 1
+    (tmp_path / "runs" / "records").rename(tmp_path / "elsewhere")
+    assert "Committed, not computed now:</strong> all scores" in report()["index.html"]
+
+
 def test_one_score_found_in_two_folders_is_shown_once(report, scores, tmp_path):
     for record in scores():
         record.save(tmp_path / "runs" / "elsewhere")

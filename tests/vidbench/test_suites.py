@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from tests.vidbench.systems import Listener, Paint, settings, videos
-from vidbench import cells as cells_module
 from vidbench import config, jobs, trained
 from vidbench.cells import cells, preflight, status
 from vidbench.checkpoints import read_about
 from vidbench.errors import UserError
 from vidbench.job import Job
 from vidbench.registry import MODELS
+from vidbench.report_videos import find_documents, videos_of
 from vidbench.suite_table import suite_tables
 from vidbench.suites import load_suite
 from vidbench.work import run_cell
@@ -48,7 +48,6 @@ def paint(monkeypatch, tmp_path):
     monkeypatch.setattr(MODELS, "load", lambda name: Paint if name == "paint" else load(name))
     for module in ("runs", "suites"):
         monkeypatch.setattr(f"vidbench.{module}.load_settings", lambda *asked: settings())
-    monkeypatch.setattr(cells_module, "files", lambda package: tmp_path / "package")
     monkeypatch.setattr(trained, "files", lambda package: tmp_path / "package")
     return {"models": [{"name": "paint", "tier": "quick"}], "backbone": "toy3d"}
 
@@ -165,14 +164,47 @@ def test_what_ships_is_taken_where_there_is_no_run(suite, paint, tmp_path):
     shipped = tmp_path / "package/results/toy/paint"
     shipped.parent.mkdir(parents=True)
     (tmp_path / "runs/paint").rename(shipped)
-    [other] = cells(suite(**paint), tmp_path / "other")
-    assert str(status(other)) == "1 score"
+    for train in (True, False):
+        [other] = cells(suite(**paint, train=train), tmp_path / "other")
+        assert str(status(other)) == "1 score of results/toy/paint/bright.npy-quick (ships with vidbench)"
     run_cell(other, "cpu", Listener())
     assert not (tmp_path / "other/paint").exists() or not list((tmp_path / "other/paint").glob("*/*/*"))
     assert (
         status(other).records[0].checkpoint_hash
         == json.loads(next((tmp_path / "runs/records").glob("*.json")).read_text())["checkpoint_hash"]
     )
+
+
+def test_a_suite_that_trains_nothing_leaves_out_what_has_no_checkpoint(suite, paint, tmp_path):
+    [cell] = cells(suite(**paint, train=False), tmp_path / "runs")
+    left_out = status(cell)
+    assert not left_out.to_do and not left_out.problem
+    assert "left out: There is no checkpoint, and this suite trains none; vidbench train --model paint" in str(left_out)
+    assert "0 of them finished" in next(preflight([left_out], 1))
+
+
+def test_videos_of_a_cell_are_sampled_once_to_where_the_report_looks(suite, paint, tmp_path):
+    out = tmp_path / "runs"
+    [cell] = cells(suite(**paint, videos=2), out)
+    run_cell(cell, "cpu", Listener())
+    written = sorted((out / "samples/bright.npy/paint").glob("*.mp4"))
+    assert [path.name for path in written] == ["000000.mp4", "000001.mp4"]
+    before = [path.stat().st_mtime_ns for path in written]
+    [record] = status(cell).records
+    assert videos_of(record, find_documents([out]), [out]).videos[0].shape == (3, 64, 8, 8)
+    [other] = cells(suite(**paint, videos=2, metrics=["flicker"]), out)
+    run_cell(other, "cpu", Listener())
+    assert [path.stat().st_mtime_ns for path in written] == before
+    written[1].unlink()
+    assert status(other).to_do
+    run_cell(other, "cpu", Listener())
+    assert written[1].exists() and not status(other).to_do
+
+
+def test_the_report_makes_videos_of_reference_generators_itself(suite, tmp_path):
+    [cell] = cells(suite(), tmp_path / "runs")
+    run_cell(cell, "cpu", Listener())
+    assert not (tmp_path / "runs/samples").exists() and finished(cell)
 
 
 def test_a_checkpoint_that_is_not_there_is_the_cell_s_problem_alone(suite, tmp_path):

@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from tests.vidbench import systems
 from tests.vidbench.systems import Listener, Tint, make_run
-from vidbench.checkpoints import load_checkpoint, read_about
+from vidbench.checkpoints import EXPORTED, load_checkpoint, read_about, save_checkpoint
 from vidbench.errors import UserError
 from vidbench.journal import read_log
 from vidbench.runs import describe_run
@@ -275,3 +275,12 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     with FileLock(folder / ".lock"), pytest.raises(UserError, match="Another training is running in"):
         trained(tmp_path / "run", steps=1)
     trained(tmp_path / "run", steps=1)
+
+
+def test_an_export_is_not_trained_over(tmp_path):
+    run, _ = trained(tmp_path)
+    about = read_about(run.best("first"))
+    save_checkpoint(run.best("first"), about.model_copy(update={"origin": f"{EXPORTED} for sampling"}), {})
+    run.last("first").unlink()
+    with pytest.raises(UserError, match=r"holds an export, which cannot be trained on. Train with another --out"):
+        trained(tmp_path)

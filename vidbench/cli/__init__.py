@@ -17,6 +17,7 @@ VERBS = {
     "train": "train_cmd",
     "sample": "sample_cmd",
     "import": "import_cmd",
+    "export": "export_cmd",
     "eval": "eval_cmd",
     "plot": "plot_cmd",
     "show": "show_cmd",

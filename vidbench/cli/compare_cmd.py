@@ -38,12 +38,15 @@ def command(
     """Train, score and compare all models of a suite on its data sets; run again, it goes on where it stopped.
 
     A suite is a YAML file: models, data sets, metrics. Each model on each data set is a cell: it is trained where there
-    is no checkpoint, scored by every metric, and not touched again while what it rests on stays the same. A cell that
-    fails is named at the end, and the others go on; the exit code is 1 then.
+    is no checkpoint, in DIR or shipped, scored by every metric, sampled for vidbench report, and not touched again
+    while what it rests on stays the same. A cell that fails is named at the end, and the others go on; the exit code
+    is 1 then.
 
     \b
     # four systems and the reference generators on the built-in data sets: how far is it, how long would it take?
     vidbench compare toy --dry-run
+    # the same systems as they ship, on few clips: nothing is trained
+    vidbench compare demo
     # a few clips and a dozen training steps: does everything run?
     vidbench compare ci --jobs 2
     # every cell a job of a cluster
@@ -67,11 +70,11 @@ def command(
     if dry_run:
         return
     said = {state.cell: state.problem for state in before if state.problem}
-    left = [state.cell for state in before if state.records is None and not state.problem]
-    said |= run_jobs(left, launcher, at_once)
-    after = [status(each) for each in found]
+    left_out = {state.cell: state.left_out for state in before if state.left_out}
+    said |= run_jobs([state.cell for state in before if state.to_do], launcher, at_once)
+    after = [status(each) for each in found if each not in left_out]
     failed = {state.cell: said.get(state.cell, str(state)) for state in after if state.records is None}
-    show({state.cell: state.records for state in after if state.records is not None}, failed, as_json)
+    show({state.cell: state.records for state in after if state.records is not None}, failed, left_out, as_json)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -109,8 +112,8 @@ def run_jobs(left: list[Any], launcher: str, at_once: int) -> dict[Any, str]:
         return dict(track(launch(left, launcher, at_once, say), "cells", len(left)))
 
 
-def show(records: dict[Any, Any], failed: dict[Any, str], as_json: bool) -> None:
-    """All scores, and what failed."""
+def show(records: dict[Any, Any], failed: dict[Any, str], left_out: dict[Any, str], as_json: bool) -> None:
+    """All scores, what failed, and what was left out."""
     import json
 
     from rich.console import Console
@@ -119,14 +122,16 @@ def show(records: dict[Any, Any], failed: dict[Any, str], as_json: bool) -> None
 
     if as_json:
         listed = [json.loads(record.model_dump_json()) for own in records.values() for record in own]
-        click.echo(
-            json.dumps({"records": listed, "failed": {cell.name: why for cell, why in failed.items()}}, indent=1)
-        )
+        why = {"failed": failed, "left_out": left_out}
+        reasons = {key: {cell.name: text for cell, text in found.items()} for key, found in why.items()}
+        click.echo(json.dumps({"records": listed, **reasons}, indent=1))
         return
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
     for table in suite_tables(records, failed):
         console.print(table)
-    for cell, why in failed.items():
-        say(f"failed: {cell.name}: {why}")
+    for cell, text in left_out.items():
+        say(f"left out: {cell.name}: {text}")
+    for cell, text in failed.items():
+        say(f"failed: {cell.name}: {text}")
