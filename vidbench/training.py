@@ -30,7 +30,7 @@ from .writing import write_mp4
 
 LOG_EVERY = 10  # steps
 GRID = 4  # videos on a side of the sample grid
-GRID_FRAMES = 64
+GRID_FRAMES = 64  # at the most: a grid takes no longer than the score after it
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,7 @@ class Judge:
         self.run, self.talk, self.source = run, talk, run.source_of(stage.name)
         protocol = load_protocol(metric)
         self.frames = protocol.span
+        self.shown = max(protocol.frames, min(GRID_FRAMES, protocol.clips * protocol.frames // GRID**2))
         size = self.preview(stage).size
         if size != self.source.size:
             self.source = self.source.reduced(size)
@@ -200,7 +201,7 @@ class Judge:
         """Sample, score, and keep the networks if none were better."""
         run, generator = self.run, self.preview(stage)
         if is_first():
-            write_grid(run.folder / "samples" / f"{stage.name}-{step:07d}", generator, run.seed)
+            write_grid(run.folder / "samples" / f"{stage.name}-{step:07d}", generator, run.seed, self.shown)
         record = self.evaluator.score(generator, run.model)
         if not is_first():
             return
@@ -216,11 +217,10 @@ class Judge:
         save_checkpoint(best, about(run, stage, step, metric=record.metric, value=record.value), stage.state())
 
 
-def write_grid(stem: Path, generator: Generator, seed: int) -> None:
-    """Sixteen videos side by side, as mp4, and as a contact sheet of their frames."""
+def write_grid(stem: Path, generator: Generator, seed: int, frames: int) -> None:
+    """Sixteen videos of so many frames side by side, as mp4, and as a contact sheet of their frames."""
     seeds = [draw_seed(seed, "grid", index) for index in range(GRID**2)]
-    frames = min(GRID_FRAMES, generator.max_frames or GRID_FRAMES)
-    videos = quantise(generator.sample(seeds, frames))
+    videos = quantise(generator.sample(seeds, min(frames, generator.max_frames or frames)))
     tiled = rearrange(videos, "(a b) c t h w -> c t (a h) (b w)", a=GRID)
     write_mp4(stem.parent, [(stem.name, tiled)], generator.fps)
     contact_sheet(stem.with_suffix(".png"), stem.name, {"samples": list(videos)})
