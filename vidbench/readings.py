@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints import save_checkpoint
+from .config import change
 from .draws import draw
 from .evaluator import Evaluator
 from .generator import Generator
@@ -81,6 +82,10 @@ def model_readings(run: Run, stages: Sequence[str], nudge: int = 0) -> Readings:
         if protocol.span <= longest:
             evaluator = Evaluator(protocol, run.source, backbone=run.backbone, size=generator.size, workers=0)
             found |= record_readings(evaluator.score(generator))
+    if run.system.across:
+        across = replace(run, config=change(run.config, [run.system.across]))
+        of = f"{stages[-1]} across domains"
+        found |= {f"{of}: {what}": numbers for what, numbers in stage_readings(across, stages[-1], nudge)}
     return found
 
 
