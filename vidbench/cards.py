@@ -1,6 +1,7 @@
 """Cards: what each registered thing says of itself."""
 
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from .errors import UserError
 from .protocol import load_protocol, presets
 from .published import published
 from .registry import BACKBONES, MEASURES, MODELS, Registry, unknown
-from .trained import open_trained, shelf
+from .trained import newest, open_trained, shelf
 
 REGISTRIES = {"models": MODELS, "backbones": BACKBONES, "measures": MEASURES}
 
@@ -30,10 +31,10 @@ def line(registry: Registry, name: str) -> str:
         return first_line(str(error))
 
 
-def checkpoints(model: str) -> list[str]:
-    """Runs of a system that can be sampled: those in `runs/`, and those that ship."""
-    runs = sorted({path.parents[1] for place in (Path("runs"), shelf()) for path in place.glob(f"{model}/*/*/best.*")})
-    return [str(open_trained(run, model)) for run in runs]
+def checkpoints(model: str, needed: Collection[str]) -> list[str]:
+    """Runs of a system that can be sampled, with all stages needed: those in `runs/`, and those that ship."""
+    runs = sorted(run for place in (Path("runs"), shelf()) for run in place.glob(f"{model}/*"))
+    return [str(open_trained(run, model)) for run in runs if all(newest(run, stage) for stage in needed)]
 
 
 def dataset_line(name: str) -> str:
@@ -71,7 +72,7 @@ def find_card(name: str) -> dict[str, Any]:
             thing = registry.load(name)
             about = {"kind": kind[:-1], "name": name, "what": line(registry, name), **getattr(thing, "card", {})}
             facts = {key: getattr(thing, key) for key in ("version", "dim", "min_frames") if hasattr(thing, key)}
-            at_hand = {"checkpoints": checkpoints(name)} if hasattr(thing, "stages") else {}
+            at_hand = {"checkpoints": checkpoints(name, thing.needed)} if hasattr(thing, "stages") else {}
             return {**about, **facts, "origin": registry.describe_origin(name), **at_hand}
     known = [*dataset_names(), *presets(), *(name for registry in REGISTRIES.values() for name in registry.names())]
     raise unknown("model, data set, metric or backbone", name, known)

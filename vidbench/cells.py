@@ -1,6 +1,7 @@
 """The cells of a suite, one model on one data set each, and how far each of them is."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,8 +77,8 @@ class Cell:
         )
 
     def trained(self) -> Trained | None:
-        """The checkpoints to score: those given, else of the finished run, else the ones that ship. A run that is not
-        finished goes on, in a suite that trains.
+        """The checkpoints to score: those given, else of the finished run, else the ones that ship, trained on the same
+        videos. A run that is not finished goes on, in a suite that trains.
 
         Returns:
             None where there are none yet.
@@ -97,9 +98,11 @@ class Cell:
         if all(done[stage] >= stage_config(run, stage).steps for stage in stages):
             return open_trained(run.folder, run.model)
         shipped = shelf() / run.model / run.folder.name
-        if not all(newest(shipped, stage) for stage in run.system.needed) or (any(done.values()) and self.suite.train):
-            return None
-        return open_trained(shipped, run.model)
+        ours = all(
+            (file := newest(shipped, stage)) and read_about(file).data_fingerprint == run.source_of(stage).fingerprint
+            for stage in run.system.needed
+        )
+        return open_trained(shipped, run.model) if ours and not (any(done.values()) and self.suite.train) else None
 
     def rests_on(self, trained: Trained | None) -> str:
         """Identity of everything that the cell's records rest on: what was asked for, real videos, weights."""
@@ -177,7 +180,7 @@ def status(cell: Cell) -> Status:
             entry = cell.entry
             words = [run.model, "--data", entry.trained_on or cell.data, "--tier", entry.tier or "tiny"]
             words += [word for change in entry.changes for word in ("--set", change)]
-            ask = f"vidbench train --model {' '.join(words)}"
+            ask = f"vidbench train --model {shlex.join([*words, '--seed', str(run.seed), '--out', str(cell.out)])}"
             return Status(cell, left_out=f"There is no checkpoint, and this suite trains none; {ask} makes one.")
         done = steps_done(run, stages)
         return Status(cell, left={name: max(stage_config(run, name).steps - done[name], 0) for name in stages})

@@ -194,8 +194,8 @@ class Evaluator:
             without = []
         left_out = [float(part["value"]) for part in without]
         result |= {"se": standard_error(left_out), "leave_out": left_out}
-        terms = result.get("terms", {}) if without else {}
-        result["terms_se"] = {name: standard_error([part["terms"][name] for part in without]) for name in terms}
+        terms = {name for name in result.get("terms", {}) if without and all(name in part["terms"] for part in without)}
+        result["terms_se"] = {name: standard_error([part["terms"][name] for part in without]) for name in sorted(terms)}
         if "curve" in result and "std" not in result["curve"]:
             curves = zip(*(part["curve"]["mean"] for part in without), strict=True)
             result["curve"]["se"] = [standard_error(points) for points in curves] if without else None

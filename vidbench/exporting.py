@@ -11,7 +11,7 @@ from .errors import UserError
 from .files import atomic_write, check_writable
 from .registry import MODELS, unknown
 from .stage import State, System
-from .trained import Trained
+from .trained import Trained, require_system, run_of
 
 SMALL = 1024
 """Numbers of a tensor that stays as it is: running averages, filters and frequencies are, and cost nothing."""
@@ -28,15 +28,18 @@ def exported(trained: Trained, stages: Collection[str], precision: torch.dtype) 
         precision: of weights. Small tensors, those that would overflow, and networks whose bits matter stay exact.
 
     Raises:
-        UserError: a checkpoint is damaged, or there is none of a stage.
+        UserError: a checkpoint is damaged, or of another system; or there is none of a stage.
     """
     system: type[System] = MODELS.load(trained.model)
-    found = {read_about(path).stage: path for path in trained.paths}
+    found = {checkpoint.about.stage: checkpoint for checkpoint in map(load_checkpoint, trained.paths)}
+    require_system(trained.model, list(found.values()))
     known = [stage for stage in found if stage in system.sampled or not system.sampled]
+    if not known:
+        raise UserError(f"{trained} holds nothing that {trained.model} samples with: {', '.join(system.needed)}.")
     for stage in stages:
         if stage not in known:
             raise unknown(f"stage of {trained.model} to export", stage, known)
-    return [reduced(load_checkpoint(found[stage]), system, precision) for stage in stages or known]
+    return [reduced(found[stage], system, precision) for stage in dict.fromkeys(stages or known)]
 
 
 def reduced(checkpoint: Checkpoint, system: type[System], precision: torch.dtype) -> Checkpoint:
@@ -79,8 +82,8 @@ def save_export(checkpoints: Collection[Checkpoint], folder: Path) -> list[Path]
         save_checkpoint(written[-1], checkpoint.about, checkpoint.state)
     for path in {*older} - {*written}:
         path.unlink()
-    for run in dict.fromkeys(checkpoint.path.parents[1] for checkpoint in checkpoints):
+    for run in dict.fromkeys(run_of(checkpoint.path, checkpoint.about.model) for checkpoint in checkpoints):
         for name in BESIDE:
-            if (run / name).exists() and run.resolve() != folder.resolve():
+            if run and (run / name).exists() and run.resolve() != folder.resolve():
                 atomic_write(folder / name, (run / name).read_bytes())
     return written

@@ -26,8 +26,8 @@ class Trained:
     """A checkpoint a stage."""
 
     def __str__(self) -> str:
-        """Where it lies, for the user: a run's folder."""
-        places = dict.fromkeys(path.parents[1] for path in self.paths)
+        """Where it lies, for the user: a run's folder, or a file that lies in none."""
+        places = dict.fromkeys(run_of(path, self.model) or path for path in self.paths)
         return ", ".join(
             f"results/toy/{place.relative_to(shelf()).as_posix()} (ships with vidbench)"
             if place.is_relative_to(shelf())
@@ -143,6 +143,11 @@ def choose_trained(
 def shelf() -> Path:
     """Where checkpoints ship: in the repository, and not in what is installed from a wheel."""
     return Path(str(files("vidbench"))) / "results" / "toy"
+
+
+def run_of(path: Path, model: str) -> Path | None:
+    """The run's folder that a checkpoint of a system lies in; None for a file that lies elsewhere."""
+    return path.parents[1] if path.name in LAST and path.parent.name in MODELS.load(model).stages else None
 
 
 def exchange_stages(trained: Trained | None, model: str, stages: Mapping[str, Path]) -> Trained:

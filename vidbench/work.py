@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .cells import Cell, own_code
+from .cells import Cell, folder_of, own_code
 from .contenders import Contender, Request, build_evaluator, build_model, contenders, is_reference
 from .errors import UserError
 from .evaluation import can_score, score, stored_records
@@ -83,10 +83,16 @@ def alone(cell: Cell, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def checkpoints(cell: Cell, device: str, talk: Talk) -> Trained | None:
-    """The checkpoints of the cell's model, trained now where there are none; None for a model that has none."""
+    """The checkpoints of the cell's model, trained now where there are none; None for a model that has none.
+
+    Raises:
+        UserError: there are none, and the suite trains none.
+    """
     if not cell.is_system:
         return None
     trained = cell.trained()
+    if trained is None and not cell.suite.train:
+        raise UserError(f"There is no checkpoint of {cell.entry.name}, and the suite trains none.")
     if trained is None:
         run, stages = cell.run
         train(replace(run, device=device), stages, None, talk)
@@ -135,7 +141,8 @@ def videos(cell: Cell, generator: Any, trained: Trained | None, talk: Talk) -> l
     suite, name = cell.suite, cell.entry.name
     if not suite.videos or is_reference(name):
         return []
-    folder, stem = cell.out / "samples" / folder_name(Path(cell.data).name), folder_name(cell.entry.title)
+    folder = folder_of(suite, cell.out) / "samples" / folder_name(Path(cell.data).name)
+    stem = folder_name(cell.entry.title)
     frames = min(FRAMES, generator.max_frames or FRAMES)
     weights, fingerprint = (getattr(generator, key, None) for key in ("checkpoint_hash", "fingerprint"))
     options = cell.entry.model_dump(mode="json")["options"]

@@ -59,3 +59,13 @@ def test_the_card_of_a_system_names_the_checkpoints_at_hand(tmp_path, monkeypatc
     path.touch()
     assert find_card("stylegan-v")["checkpoints"] == ["runs/stylegan-v/toy-ride-ci"]
     assert "checkpoints" not in find_card("freeze")
+
+
+def test_what_cannot_be_sampled_is_no_checkpoint_at_hand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vidbench.cards.shelf", lambda: tmp_path / "shipped")
+    for file in ("stylegan-v/a-ci/gan/best.txt", "long-video-gan/a-ci/lowres/best.safetensors"):
+        path = tmp_path / "runs" / file
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert find_card("stylegan-v")["checkpoints"] == find_card("long-video-gan")["checkpoints"] == []

@@ -1,5 +1,8 @@
 """Exports: what they hold, what they say of themselves, and what they may not be written over or trained on."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -54,6 +57,27 @@ def test_only_the_stages_asked_for_are_exported_and_an_older_export_goes(run, tm
     assert list((tmp_path / "out").glob("*/*.safetensors")) == [written]
     with pytest.raises(UserError, match=r'No stage of paint to export named "third".*Known: first, second'):
         export(run, tmp_path / "out", "third")
+
+
+def test_a_file_that_lies_in_no_run_is_named_as_it_is_and_takes_nothing_with_it(run, tmp_path, monkeypatch):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "config.yaml").write_text("something: else")
+    monkeypatch.chdir(tmp_path / "files")
+    for name in ("best.safetensors", "mine.safetensors"):
+        shutil.copy(run.best("first"), name)
+        alone = open_trained(Path(name))
+        assert alone.generator().checkpoint == str(alone) == name
+        save_export(exported(alone, (), torch.float16), Path("out"))
+        assert [path.name for path in Path("out").iterdir()] == ["first"]
+
+
+def test_another_system_is_refused_and_so_is_what_sampling_reads_nothing_of(run, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"is a checkpoint of paint, not of stylegan-v"):
+        exported(open_trained(run.folder, "stylegan-v"), (), torch.float16)
+    monkeypatch.setattr(Paint, "sampled", {"second": ("hue",)})
+    with pytest.raises(UserError, match=r"best.safetensors holds nothing that paint samples with: first"):
+        shutil.copy(run.best("first"), tmp_path / "best.safetensors")
+        exported(open_trained(tmp_path / "best.safetensors"), (), torch.float16)
 
 
 def test_networks_that_sampling_does_not_read_stay_behind(run, tmp_path, monkeypatch):

@@ -180,6 +180,7 @@ def test_a_suite_that_trains_nothing_leaves_out_what_has_no_checkpoint(suite, pa
     left_out = status(cell)
     assert not left_out.to_do and not left_out.problem
     assert "left out: There is no checkpoint, and this suite trains none; vidbench train --model paint" in str(left_out)
+    assert f"--seed 0 --out {tmp_path / 'runs'} makes one." in str(left_out)
     assert "0 of them finished" in next(preflight([left_out], 1))
 
 
@@ -187,7 +188,7 @@ def test_videos_of_a_cell_are_sampled_once_to_where_the_report_looks(suite, pain
     out = tmp_path / "runs"
     [cell] = cells(suite(**paint, videos=2), out)
     run_cell(cell, "cpu", Listener())
-    written = sorted((out / "samples/bright.npy/paint").glob("*.mp4"))
+    written = sorted((out / "compare/mine/samples/bright.npy/paint").glob("*.mp4"))
     assert [path.name for path in written] == ["000000.mp4", "000001.mp4"]
     before = [path.stat().st_mtime_ns for path in written]
     [record] = status(cell).records
@@ -201,10 +202,29 @@ def test_videos_of_a_cell_are_sampled_once_to_where_the_report_looks(suite, pain
     assert written[1].exists() and not status(other).to_do
 
 
+def test_suites_do_not_replace_each_other_s_videos(suite, paint, tmp_path):
+    [cell] = cells(suite(**paint, videos=2), tmp_path / "runs")
+    [other] = cells(cell.suite.model_copy(update={"name": "other", "videos": 1}), tmp_path / "runs")
+    for each in (cell, other):
+        run_cell(each, "cpu", Listener())
+    assert finished(cell) and finished(other)
+
+
+def test_what_ships_is_not_taken_for_other_videos_of_the_same_name(suite, paint, tmp_path):
+    [cell] = cells(suite(**paint), tmp_path / "runs")
+    run_cell(cell, "cpu", Listener())
+    shipped = tmp_path / "package/results/toy/paint"
+    shipped.parent.mkdir(parents=True)
+    (tmp_path / "runs/paint").rename(shipped)
+    np.save("bright.npy", videos() // 2)
+    [other] = cells(suite(**paint), tmp_path / "other")
+    assert status(other).trained is None and "training first" in str(status(other))
+
+
 def test_the_report_makes_videos_of_reference_generators_itself(suite, tmp_path):
     [cell] = cells(suite(), tmp_path / "runs")
     run_cell(cell, "cpu", Listener())
-    assert not (tmp_path / "runs/samples").exists() and finished(cell)
+    assert not list((tmp_path / "runs").rglob("samples")) and finished(cell)
 
 
 def test_a_checkpoint_that_is_not_there_is_the_cell_s_problem_alone(suite, tmp_path):

@@ -90,6 +90,13 @@ def test_a_preview_may_stand_on_the_training_videos_for_as_long_as_the_metric_as
     assert all(real is run.source and frames == 129 for real, frames in seen)
 
 
+def test_a_grid_has_no_more_than_64_frames_though_clips_have(tmp_path, monkeypatch):
+    grids = []
+    monkeypatch.setattr("vidbench.training.write_grid", lambda *arguments: grids.append(arguments[-1]))
+    trained(tmp_path, stages=["first"])
+    assert grids == [64, 64]
+
+
 def test_training_moves_towards_the_videos(tmp_path, look):
     target = systems.videos().mean(axis=(0, 1, 2, 3)) / 127.5 - 1
     run = make_run(tmp_path, steps=100, evaluate_every=100, checkpoint_every=100)
