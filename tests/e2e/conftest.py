@@ -11,8 +11,12 @@ from vidbench.cli import cli
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command in a temporary folder and gives its result; `code` is the exit code that must come of it."""
+    """Runs the command in a temporary folder, without the systems that ship trained, and gives its result.
+
+    `code` is the exit code that must come of it.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vidbench.trained.shelf", lambda: tmp_path / "shelf")
 
     def invoke(*arguments: str, code: int = 0) -> Result:
         result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
