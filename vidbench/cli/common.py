@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Decorator = Callable[[Any], Any]
 
@@ -55,6 +58,19 @@ def options(*decorators: Decorator) -> Decorator:
     """Several options as one decorator, in the order given."""
     return lambda command: reduce(lambda inner, decorate: decorate(inner), reversed(decorators), command)
 
+
+which_run = options(
+    click.option(
+        "--checkpoint",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="A run's folder or a checkpoint.  [default: the newest run on --data, else the one that ships]",
+    ),
+    click.option(
+        "--data", default="toy-ride", show_default=True, metavar="NAME", help="Which run, without --checkpoint."
+    ),
+)
+"""Options that say which trained run is meant."""
 
 any_stage = {"ignore_unknown_options": True, "allow_extra_args": True}
 """Context settings of commands that take `--STAGE PATH`, where the stages are those of the model named."""
@@ -264,3 +280,11 @@ def progress_bars() -> Iterator[Callable[[Iterable[Any], str, int], Iterable[Any
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield lambda items, label, total: progress.track(items, total=total, description=label)
+
+
+def wide_console() -> "Console":
+    """Where tables go: as wide as the terminal; wide enough for all columns where there is none."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=140)

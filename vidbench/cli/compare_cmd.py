@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .common import debug_option, json_option, out_option, progress_bars, say
+from .common import debug_option, json_option, out_option, progress_bars, say, wide_console
 
 
 @click.command("compare")
@@ -116,8 +116,6 @@ def show(records: dict[Any, Any], failed: dict[Any, str], left_out: dict[Any, st
     """All scores, what failed, and what was left out."""
     import json
 
-    from rich.console import Console
-
     from ..suite_table import suite_tables
 
     if as_json:
@@ -126,9 +124,7 @@ def show(records: dict[Any, Any], failed: dict[Any, str], left_out: dict[Any, st
         reasons = {key: {cell.name: text for cell, text in found.items()} for key, found in why.items()}
         click.echo(json.dumps({"records": listed, **reasons}, indent=1))
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
+    console = wide_console()
     for table in suite_tables(records, failed):
         console.print(table)
     for cell, text in left_out.items():

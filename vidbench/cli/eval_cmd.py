@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .common import out_option, progress_bars, request_from, say, scoring_options
+from .common import out_option, progress_bars, request_from, say, scoring_options, wide_console
 
 
 @click.command("eval")
@@ -57,12 +57,9 @@ def command(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, *
 
 def print_tables(records: list[Any]) -> None:
     """Tables of records on standard output."""
-    from rich.console import Console
 
     from ..tables import grouped, table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
+    console = wide_console()
     for group in grouped(records):
         console.print(table(group))

@@ -4,18 +4,12 @@ from pathlib import Path
 
 import click
 
-from .common import debug_option, json_option, say
+from .common import debug_option, json_option, say, which_run
 
 
 @click.command("export")
 @click.option("--model", default="stylegan-v", show_default=True, metavar="NAME", help="Which system.")
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A run's folder or a checkpoint.  [default: the newest run on --data, else the one that ships]",
-)
-@click.option("--data", default="toy-ride", show_default=True, metavar="NAME", help="Which run, without --checkpoint.")
+@which_run
 @click.option("--stage", "stages", multiple=True, metavar="NAME", help="Only this stage; repeatable.  [default: all]")
 @click.option(
     "--out",

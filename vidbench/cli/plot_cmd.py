@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .common import debug_option, out_option, progress_bars, request_from, say, scoring_options
+from .common import debug_option, out_option, progress_bars, request_from, say, scoring_options, wide_console
 
 figure_option = out_option(
     "The figure (.png, .pdf, .svg); or a folder, whose sub-folder records gets it.", metavar="FILE|DIR"
@@ -147,7 +147,6 @@ def draw(
 def print_pace(records: list[Any]) -> None:
     """The pace of every model in one number, on standard output."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -161,7 +160,5 @@ def print_pace(records: list[Any]) -> None:
         shown.add_column(label, justify="right" if found.numeric(key) else "left")
     for row in found.rows:
         shown.add_row(*(Text(cell(row[key])) for key in found.shown))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
+    console = wide_console()
     console.print(shown)

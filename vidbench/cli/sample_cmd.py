@@ -4,20 +4,14 @@ from pathlib import Path
 
 import click
 
-from .common import any_stage, debug_option, json_option, out_option, progress_bars, say, stage_paths
+from .common import any_stage, debug_option, json_option, out_option, progress_bars, say, stage_paths, which_run
 
 
 @click.command("sample", context_settings=any_stage)
 @click.option(
     "--model", default="stylegan-v", show_default=True, metavar="NAME|FILE.py:CLASS", help="What makes the videos."
 )
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A run's folder or a checkpoint.  [default: the newest run on --data, else the one that ships]",
-)
-@click.option("--data", default="toy-ride", show_default=True, metavar="NAME", help="Which run, without --checkpoint.")
+@which_run
 @click.option("-n", "count", type=click.IntRange(min=1), default=4, show_default=True, metavar="N", help="Videos.")
 @click.option("--frames", type=click.IntRange(min=1), default=128, show_default=True, metavar="T", help="Of each.")
 @out_option("The videos go to DIR/<model>.", "samples")

@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import distributed, multiprocessing, nn
 
 from tests.models.digan.small import batch, gan, update
+from tests.models.resuming import take_over
 from tests.vidbench.test_ranks import free_port
 from vidbench.datasets import load_dataset
 from vidbench.models.digan import stage as module
@@ -155,11 +156,7 @@ def test_a_run_goes_on_from_its_tensors_alone():
     made, other = gan(), gan()
     for index in range(2):
         update(made, index)
-    for name, network in other.networks.items():
-        network.load_state_dict(made.networks[name].state_dict())
-    for name, optimizer in other.optimizers.items():
-        optimizer.load_state_dict(copy.deepcopy(made.optimizers[name].state_dict()))
-    torch.rand(5)  # global random state plays no part
+    take_over(other, made)
     for index in range(2, 4):
         update(made, index)
         update(other, index)

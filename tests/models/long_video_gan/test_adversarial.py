@@ -1,12 +1,11 @@
 """What both stages' training shares: rates, the order of a step and what each part moves, averages, shares of it."""
 
-import copy
-
 import pytest
 import torch
 from torch import distributed, multiprocessing
 
 from tests.models.long_video_gan.small import STAGES, config, copied, descend_plainly, lowres, superres, update
+from tests.models.resuming import take_over
 from tests.vidbench.test_ranks import free_port
 from vidbench.models.long_video_gan.adversarial import ema_decay
 from vidbench.models.long_video_gan.config import LowResStage, SuperResStage
@@ -196,11 +195,7 @@ def test_a_run_goes_on_from_its_tensors_alone(make):
     stage, other = make(), make()
     for index in range(2):
         update(stage, index)
-    for name, network in other.networks.items():
-        network.load_state_dict(stage.networks[name].state_dict())
-    for name, optimizer in other.optimizers.items():
-        optimizer.load_state_dict(copy.deepcopy(stage.optimizers[name].state_dict()))
-    torch.rand(5)  # global random state plays no part
+    take_over(other, stage)
     for index in range(2, 5):
         update(stage, index)
         update(other, index)

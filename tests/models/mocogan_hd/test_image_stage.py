@@ -1,7 +1,5 @@
 """The image stage's step: its order, rates and losses, what is drawn for whom, and that processes share it exactly."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -19,6 +17,7 @@ from tests.models.mocogan_hd.small import (
     watch,
     watch_draws,
 )
+from tests.models.resuming import take_over
 from tests.models.two_processes import together
 from vidbench.models.mocogan_hd import image_stage as module
 from vidbench.models.mocogan_hd.config import ImageStage
@@ -205,11 +204,7 @@ def test_a_run_goes_on_from_its_tensors_alone():
     stage, other = image_stage(8, augment=True), image_stage(8, augment=True)
     for index in range(2):
         update(stage, index)
-    for name, network in other.networks.items():
-        network.load_state_dict(stage.networks[name].state_dict())
-    for name, optimizer in other.optimizers.items():
-        optimizer.load_state_dict(copy.deepcopy(stage.optimizers[name].state_dict()))
-    torch.rand(5)  # global random state plays no part
+    take_over(other, stage)
     for index in range(2, 5):
         update(stage, index)
         update(other, index)

@@ -1,7 +1,5 @@
 """The motion stage's step: what moves when, what is drawn for whom, what is kept, and that processes stay alike."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -19,6 +17,7 @@ from tests.models.mocogan_hd.small import (
     watch,
     watch_draws,
 )
+from tests.models.resuming import take_over
 from tests.models.two_processes import together
 from vidbench.models.mocogan_hd import MotionGAN
 from vidbench.models.mocogan_hd.config import MotionStage
@@ -128,11 +127,7 @@ def test_a_run_goes_on_from_its_tensors_alone(across):
     with torch.no_grad():
         for parameter in other.G.parameters():
             parameter.normal_()
-    for name, network in other.networks.items():
-        network.load_state_dict(stage.networks[name].state_dict())
-    for name, optimizer in other.optimizers.items():
-        optimizer.load_state_dict(copy.deepcopy(stage.optimizers[name].state_dict()))
-    torch.rand(5)  # global random state plays no part
+    take_over(other, stage)
     for index in (1, 2):
         update(stage, index)
         update(other, index)

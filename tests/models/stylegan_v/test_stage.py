@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
+from tests.models.resuming import take_over
 from tests.models.stylegan_v.small import batch, gan, update
 from tests.vidbench.test_ranks import free_port
 from vidbench.datasets import load_dataset
@@ -125,11 +126,7 @@ def test_a_run_goes_on_from_its_tensors_alone():
     made, other = gan(), gan()
     for index in range(3):
         update(made, index)
-    for name, network in other.networks.items():
-        network.load_state_dict(made.networks[name].state_dict())
-    for name, optimizer in other.optimizers.items():
-        optimizer.load_state_dict(copy.deepcopy(made.optimizers[name].state_dict()))
-    torch.rand(5)  # global random state plays no part
+    take_over(other, made)
     for index in range(3, 6):
         update(made, index)
         update(other, index)

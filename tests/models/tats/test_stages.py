@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.models.resuming import take_over
 from tests.models.tats.small import FRAMES, SIDE, build, config, copied, made, moved, samples, update
 from tests.models.two_processes import together
 from vidbench.models.tats import TATS, VQGANTraining
@@ -110,11 +111,7 @@ def test_a_run_goes_on_from_its_tensors_alone(name):
     stage, other = build(name), build(name)
     for index in (4, 5):
         update(stage, index)
-    for key, network in other.networks.items():
-        network.load_state_dict(stage.networks[key].state_dict())
-    for key, optimizer in other.optimizers.items():
-        optimizer.load_state_dict(copy.deepcopy(stage.optimizers[key].state_dict()))
-    torch.rand(5)  # global random state plays no part
+    take_over(other, stage)
     for index in (6, 7):
         update(stage, index)
         update(other, index)
