@@ -82,8 +82,10 @@ def save_export(checkpoints: Collection[Checkpoint], folder: Path) -> list[Path]
         save_checkpoint(written[-1], checkpoint.about, checkpoint.state)
     for path in {*older} - {*written}:
         path.unlink()
-    for run in dict.fromkeys(run_of(checkpoint.path, checkpoint.about.model) for checkpoint in checkpoints):
-        for name in BESIDE:
-            if run and (run / name).exists() and run.resolve() != folder.resolve():
-                atomic_write(folder / name, (run / name).read_bytes())
+    runs = [run for each in checkpoints if (run := run_of(each.path, each.about.model))]
+    for name in BESIDE:
+        if found := [run / name for run in runs if (run / name).exists()]:
+            atomic_write(folder / name, found[-1].read_bytes())
+        elif older:
+            (folder / name).unlink(missing_ok=True)
     return written

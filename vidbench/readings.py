@@ -33,8 +33,8 @@ AT_FIRST = "at first"
 """How the names of readings end that are taken before any training."""
 SEEDS = (0, 2**40 + 1)
 FRAMES = 12
-WINDOW = (37, 5)
-"""First frame and length of a window in the middle of a video."""
+WINDOW = (101, 5)
+"""First frame and length of a window in the middle of a video, beyond what any system makes at once."""
 CLIPS = 6
 NUDGE = 2.0**-22
 """Relative size of a nudge: about as large as rounding."""

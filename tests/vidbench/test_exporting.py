@@ -71,6 +71,14 @@ def test_a_file_that_lies_in_no_run_is_named_as_it_is_and_takes_nothing_with_it(
         assert [path.name for path in Path("out").iterdir()] == ["first"]
 
 
+def test_configuration_and_log_of_an_older_export_go_with_it(run, tmp_path):
+    export(run, tmp_path / "out")
+    shutil.copy(run.best("first"), tmp_path / "mine.safetensors")
+    save_export(exported(open_trained(tmp_path / "mine.safetensors"), (), torch.float16), tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"first", "second"}
+    assert [path.parent.name for path in (tmp_path / "out").rglob("*.safetensors")] == ["first"]
+
+
 def test_another_system_is_refused_and_so_is_what_sampling_reads_nothing_of(run, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"is a checkpoint of paint, not of stylegan-v"):
         exported(open_trained(run.folder, "stylegan-v"), (), torch.float16)

@@ -57,7 +57,7 @@ def command(
     from ..runs import load_system
     from ..trained import choose_trained, no_weights
 
-    load_system(model)
+    system = load_system(model)
     trained = choose_trained(model, checkpoint, data, Path("runs"))
     if trained is None:
         raise no_weights(model, data)
@@ -70,4 +70,5 @@ def command(
     written = save_export(checkpoints, out)
     if as_json:
         click.echo(json.dumps([str(path) for path in written], indent=1))
-    say(f"Sample it: vidbench sample --model {model} --checkpoint {out}")
+    if {each.about.stage for each in checkpoints} >= {*system.needed}:
+        say(f"Sample it: vidbench sample --model {model} --checkpoint {out}")
