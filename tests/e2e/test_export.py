@@ -30,9 +30,10 @@ def test_an_export_is_sampled_and_scored_as_a_run(run: Run) -> None:
 def test_a_stage_alone_is_exported_without_advice_that_cannot_work(run: Run) -> None:
     run("train", "--model", "long-video-gan", *TRAIN[1:-2], "--set", "stages.lowres.metric=fvd16@4",
         "--set", "stages.superres.metric=fvd16@4")  # fmt: skip
-    assert "Sample it: vidbench sample --model long-video-gan --checkpoint b" in run(
-        "export", "--model", "long-video-gan", "--out", "b"
-    ).stderr
+    assert (
+        "Sample it: vidbench sample --model long-video-gan --checkpoint b"
+        in run("export", "--model", "long-video-gan", "--out", "b").stderr
+    )
     alone = run("export", "--model", "long-video-gan", "--stage", "superres", "--out", "a").stderr
     assert "superres/best.safetensors" in alone and "Sample it" not in alone
 
