@@ -175,12 +175,11 @@ class SynthesisBlock(nn.Module):
             t: times `[N, T]`.
             motion_z: latents of motion `[N, w_dim]`.
         """
-        parts = [] if x is None else [doubled(x, self.side)]
-        if self.coord_fuser is not None:
-            parts.append(self.coord_fuser(w, t, motion_z, self.side))
-        x = torch.cat(parts, dim=1)
-        for layer in (self.conv0, self.conv1, *self.extra_convs):
-            x = x if layer is None else layer(x, w)
+        waves = None if self.coord_fuser is None else self.coord_fuser(w, t, motion_z, self.side)
+        x = waves if self.conv0 is None else self.conv0(x, w, self.side, waves)
+        for layer in (self.conv1, *self.extra_convs):
+            x = layer(x, w, self.side)
+        assert x is not None
         rgb: Tensor = self.torgb(x, w)
         return x, rgb if img is None else doubled(img, self.side) + rgb
 
@@ -188,6 +187,13 @@ class SynthesisBlock(nn.Module):
 def doubled(x: Tensor, side: int) -> Tensor:
     """`[N, C, H, H]` with each pixel four times, unless it has that side already."""
     return x if x.shape[-1] == side else F.interpolate(x, scale_factor=2)
+
+
+def multiplied(x: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Each pixel of `[N * T, I, H, W]` by its video's weights `[N, I, O]`, plus `[O]`: `[N * T, O, H, W]`."""
+    pixels = rearrange(x, "(n t) i h w -> n (t h w) i", n=len(weights))
+    y = pixels @ weights if bias is None else torch.baddbmm(bias, pixels, weights)
+    return rearrange(y, "n (t h w) o -> (n t) o h w", h=x.shape[2], w=x.shape[3])
 
 
 class FactorisedLayer(nn.Module):
@@ -209,13 +215,23 @@ class FactorisedLayer(nn.Module):
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """`[N * T, in_channels, H, W]`, steered by styles `[N, w_dim]`, to `[N * T, out_channels, H, W]`."""
-        h, width, gain = *x.shape[2:], GAINS["lrelu"]
+    def forward(self, x: Tensor, w: Tensor, side: int, waves: Tensor | None = None) -> Tensor:
+        """Features, and waves beside them, to features `[N * T, out_channels, side, side]`.
+
+        Each pixel is worked on alone, so features of half the side are multiplied first and doubled after.
+
+        Args:
+            x: the first of the input's channels, `[N * T, C, H, H]`.
+            w: styles `[N, w_dim]`.
+            side: H, or twice that.
+            waves: the other channels of the input, `[N * T, in_channels - C, side, side]`.
+        """
+        gain = GAINS["lrelu"]
         weights = rearrange(self.modulated(w) * gain, "n o i -> n i o")
-        pixels = rearrange(x, "(n t) i h w -> n (t h w) i", n=len(w))
-        pixels = torch.baddbmm(self.bias * gain, pixels, weights)
-        return activated(rearrange(pixels, "n (t h w) o -> (n t) o h w", h=h, w=width), "lrelu")
+        y = doubled(multiplied(x, weights[:, : x.shape[1]], self.bias * gain), side)
+        if waves is not None:
+            y = y + multiplied(waves, weights[:, x.shape[1] :])
+        return activated(y, "lrelu")
 
     def modulated(self, w: Tensor) -> Tensor:
         """Weights `[N, out_channels, in_channels]` of styles `[N, w_dim]`; their rows have unit norm."""

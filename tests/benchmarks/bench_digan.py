@@ -50,7 +50,9 @@ def plain_waves(fuser, w, t, motion_z, side):
     return torch.cat([angles.sin(), angles.cos()], dim=1).unflatten(2, (side, side))
 
 
-def plain_layer(layer, x, w):
+def plain_layer(layer, x, w, side, waves=None):
+    x = F.interpolate(x, side)
+    x = x if waves is None else torch.cat([x, waves], dim=1)
     weights = layer.modulated(w.repeat_interleave(len(x) // len(w), dim=0))
     y = F.conv2d(x.reshape(1, -1, *x.shape[2:]), weights.flatten(0, 1)[:, :, None, None], groups=len(x))
     return F.leaky_relu(y.unflatten(1, (len(x), -1))[0] + layer.bias[:, None, None], 0.2) * math.sqrt(2)

@@ -110,7 +110,14 @@ def test_weights_are_scaled_by_a_matrix_of_low_rank_and_have_rows_of_unit_norm()
 def test_a_layer_is_a_matrix_of_its_own_for_every_video():
     expected = torch.einsum("noi,ntihw->ntohw", LAYER.modulated(W), X.unflatten(0, (3, 2)))
     expected = torch.nn.functional.leaky_relu(expected + LAYER.bias[:, None, None], 0.2).flatten(0, 1) * 2**0.5
-    torch.testing.assert_close(LAYER(X, W), expected)
+    torch.testing.assert_close(LAYER(X, W, X.shape[-1]), expected)
+
+
+def test_features_are_doubled_after_the_product_as_they_would_be_before():
+    small, waves = X[:, :-2], X[:, -2:].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    large = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    side = large.shape[-1]
+    torch.testing.assert_close(LAYER(small, W, side, waves), LAYER(torch.cat([large, waves], dim=1), W, side))
 
 
 def test_truncation_ends_at_the_average():
