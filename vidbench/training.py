@@ -1,5 +1,6 @@
 """Training of any system: stage after stage, resumed wherever it stopped, on one process or several."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,7 @@ def train(run: Run, stages: list[str], steps: int | None, talk: Talk) -> None:
             training is running there.
     """
     claim(run)
-    with alone(run.folder):
+    with alone(run.folder), processors_shared(run.workers):
         for name in stages:
             require_readable(run, name, talk)
             planned = stage_config(run, name).steps
@@ -85,6 +86,21 @@ def require_readable(run: Run, name: str, talk: Talk) -> None:
             f"{source.name}: {len(bad)} of {len(source.videos)} videos cannot be read, such as {first}"
             f" ({reason}). Repair or remove them."
         )
+
+
+@contextmanager
+def processors_shared(workers: int) -> Iterator[None]:
+    """Leave a processor to each process that reads: threads that wait for one another are slow where one of them waits.
+
+    A user's OMP_NUM_THREADS, or torchrun's, stands.
+    """
+    before = torch.get_num_threads()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(before - workers, 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class ImageDiffusion(Stage):
         self.unet = build_image_unet(config.model, device).train()
         self.ema, self.scale = averaged(self.unet), Scale().to(device)
         self.networks = {"unet": self.unet, "unet_ema": self.ema, "scale": self.scale}
-        self.optimizers = {"unet": torch.optim.AdamW(self.unet.parameters(), self.settings.lr)}
+        self.optimizers = {"unet": torch.optim.AdamW(self.unet.parameters(), self.settings.lr, fused=True)}
         self.diffusion = Diffusion(own_schedule())
         self.reader = ClipReader(1)
 

@@ -37,7 +37,7 @@ class InterpolationDiffusion(Stage):
         self.net = open_interpolation(config.model, self.image).train()
         self.ema = averaged(self.net)
         self.networks = {"net": self.net, "net_ema": self.ema}
-        self.optimizers = {"net": torch.optim.AdamW(self.net.parameters(), self.settings.lr)}
+        self.optimizers = {"net": torch.optim.AdamW(self.net.parameters(), self.settings.lr, fused=True)}
         self.diffusion = Diffusion(self.image.schedule)
         self.reader = ClipReader(BETWEEN + 2, [4**level for level in reversed(range(config.model.levels))])
         self.frames = self.reader.span

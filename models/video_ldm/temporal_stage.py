@@ -37,7 +37,7 @@ class TemporalDiffusion(Stage):
             "temporal_ema": self.ema.temporal,
             "trained_on": TrainedOn(self.image),
         }
-        self.optimizers = {"temporal": torch.optim.AdamW(self.net.temporal.parameters(), self.settings.lr)}
+        self.optimizers = {"temporal": torch.optim.AdamW(self.net.temporal.parameters(), self.settings.lr, fused=True)}
         self.diffusion = Diffusion(self.image.schedule)
         self.reader = ClipReader(config.model.temporal.frames, (config.model.key_stride,))
         self.frames = self.reader.span

@@ -39,8 +39,8 @@ class UpsamplerDiffusion(Stage):
         self.ema = averaged(self.net)
         self.networks = {"net": self.net, "net_ema": self.ema}
         self.optimizers = {
-            "image": torch.optim.AdamW(self.net.image.parameters(), self.settings.lr),
-            "temporal": torch.optim.AdamW(self.net.temporal.parameters(), self.settings.lr),
+            "image": torch.optim.AdamW(self.net.image.parameters(), self.settings.lr, fused=True),
+            "temporal": torch.optim.AdamW(self.net.temporal.parameters(), self.settings.lr, fused=True),
         }
         self.diffusion = Diffusion(own_schedule(pixels=True))
         self.reader = ClipReader(WINDOW)

@@ -16,6 +16,7 @@ from vidbench.runs import describe_run
 from vidbench.training import train
 
 STAGES = ["first", "second"]
+CORES = torch.get_num_threads()
 
 
 def weights(run, stage):
@@ -291,3 +292,19 @@ def test_an_export_is_not_trained_over(tmp_path):
     run.last("first").unlink()
     with pytest.raises(UserError, match=r"holds an export, which cannot be trained on. Train with another --out"):
         trained(tmp_path)
+
+
+@pytest.mark.parametrize(("variable", "workers", "expected"), [(None, 0, 4), (None, 1, 3), (None, 9, 1), ("4", 1, 4)])
+def test_processes_that_read_have_processors_of_their_own(tmp_path, monkeypatch, look, variable, workers, expected):
+    seen, update = set(), Tint.update
+    monkeypatch.setattr(Tint, "update", lambda *asked: (seen.add(torch.get_num_threads()), update(*asked))[1])
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    torch.set_num_threads(4)
+    try:
+        trained(tmp_path, steps=1, workers=workers)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(CORES)
+    assert seen == {expected}
