@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -303,7 +304,7 @@ def test_processes_that_read_have_processors_of_their_own(tmp_path, monkeypatch,
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
     torch.set_num_threads(4)
     try:
-        trained(tmp_path, steps=1, workers=workers)
+        train(replace(make_run(tmp_path), workers=workers), STAGES, 1, Listener())
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(CORES)
