@@ -24,3 +24,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return result
 
     return invoke
+
+
+@pytest.fixture
+def trained(whole: Path, run: Run) -> Run:
+    """The command in a folder with the run `whole` of a test's module in it."""
+    link = Path("runs", *whole.parts[-2:])
+    link.parent.mkdir(parents=True)
+    link.symlink_to(whole)
+    return run

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from tests.e2e.running import Run
-from vidbench.cli import cli
+from tests.e2e.running import Run, run_in
 from vidbench.sources import open_source
 
 OFFICIAL = Path(__file__).parents[1] / "reference" / "long_video_gan" / "tiny_lres_checkpoint.pkl"
@@ -22,25 +20,13 @@ FOLDER = Path("runs/long-video-gan/toy-ride-ci+" + "+".join(CHANGES).replace("@"
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of both stages; its folder."""
     place = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("VIDBENCH_CACHE", str(place / "cache"))
-        result = CliRunner().invoke(cli, TRAIN)
-    assert result.exit_code == 0, result.stderr
+    result = run_in(place, TRAIN)
     first, second, third, *_ = result.stderr.splitlines()[1:]
     assert first.startswith("  lowres: 2 steps of 2 samples; parameters: G ")
     assert second.startswith("  superres: 2 steps of 2 samples; parameters: G ")
     assert third.startswith("  expected time: about ")
     assert "lowres: step 2, fvd16@4[toy3d]" in result.stderr and "superres: step 2, fvd16@4[toy3d]" in result.stderr
     return place / FOLDER
-
-
-@pytest.fixture
-def trained(whole: Path, run: Run) -> Run:
-    """The command in a folder with that run in it."""
-    FOLDER.parent.mkdir(parents=True)
-    FOLDER.symlink_to(whole)
-    return run
 
 
 def sampled(run: Run, out: str, *arguments: object) -> np.ndarray:

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from tests.e2e.running import Run
+from tests.e2e.running import Run, run_in
 from vidbench.checkpoints import read_about
-from vidbench.cli import cli
 from vidbench.sources import open_source
 
 CHANGES = [f"stages.{stage}.{key}" for stage in ("image", "motion") for key in ("steps=2", "metric=fvd16@4")]
@@ -22,24 +20,12 @@ RUNS = Path("runs/mocogan-hd")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of both stages; its folder."""
     place = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("VIDBENCH_CACHE", str(place / "cache"))
-        result = CliRunner().invoke(cli, TRAIN)
-    assert result.exit_code == 0, result.output
+    result = run_in(place, TRAIN)
     first, second, *_ = result.stderr.splitlines()[1:]
     assert first.startswith("  image: 2 steps of 4 samples; parameters: G ")
     assert second == "  motion: 2 steps of 2 samples, after the stages before it"
     assert "image: step 2, fvd16@4[toy3d]" in result.stderr and "motion: step 2, fvd16@4[toy3d]" in result.stderr
     return place / RUNS / f"toy-ride{ENDING}"
-
-
-@pytest.fixture
-def trained(whole: Path, run: Run) -> Run:
-    """The command in a folder with that run in it."""
-    RUNS.mkdir(parents=True)
-    (RUNS / whole.name).symlink_to(whole)
-    return run
 
 
 def sampled(run: Run, out: str, *arguments: object, frames: int = 20) -> np.ndarray:

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from click.testing import CliRunner
 from diffusers import PNDMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import vidbench
-from tests.e2e.running import Run
+from tests.e2e.running import Run, run_in
 from tests.models.video_ldm.small import TEXT, autoencoder, plain_unet, text_unet
 from vidbench.checkpoints import load_checkpoint, read_about
-from vidbench.cli import cli
 from vidbench.sources import open_source
 
 STAGES = ["autoencoder", "image", "temporal", "decoder", "interpolation", "upsampler"]
@@ -38,22 +36,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of all stages; its folder."""
     place = tmp_path_factory.mktemp("whole")
     write_settings(place)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setenv("VIDBENCH_CACHE", str(place / "cache"))
-        result = CliRunner().invoke(cli, TRAIN)
-    assert result.exit_code == 0, result.output
+    result = run_in(place, TRAIN)
     assert "  autoencoder: 2 steps of 2 samples; parameters: vae " in result.stderr
     assert all(f"{stage}: step 2, fvd16@4[toy3d]" in result.stderr for stage in STAGES)
     return place / FOLDER
-
-
-@pytest.fixture
-def trained(whole: Path, run: Run) -> Run:
-    """The command in a folder with that run in it."""
-    FOLDER.parent.mkdir(parents=True)
-    FOLDER.symlink_to(whole)
-    return run
 
 
 def sampled(run: Run, out: str, *arguments: object, frames: int = 10) -> np.ndarray:
