@@ -162,7 +162,9 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
                 talk.status(f"{done * config.batch:,} samples  {pace:.2f} s/step  {losses}")
                 fresh.clear()
             if done % config.evaluate_every == 0 or done == until:
+                paused = time.monotonic()
                 judge.look(stage, done, journal)
+                began += time.monotonic() - paused
             if done % config.checkpoint_every == 0 or done == until or stopped:
                 if is_first():
                     save_checkpoint(last, about(run, stage, done), stage.state(), stage.optimizers)
