@@ -3,7 +3,8 @@
 from importlib.resources import files
 from pathlib import Path
 
-from vidbench.checkpoints import EXPORTED, read_about
+from vidbench.checkpoints import EXPORTED, file_hash, read_about
+from vidbench.evaluation import stored_records
 from vidbench.runs import load_settings, load_system
 from vidbench.trained import open_trained
 
@@ -25,3 +26,11 @@ def test_what_ships_trained_is_small_and_lies_where_it_is_looked_for() -> None:
         assert f"--out results/toy/{folder.parent.name}/{folder.name}`" in readme
         assert trained.generator().sample([0], 2).shape == (1, 3, 2, 32, 32)
     assert sum(path.stat().st_size for path in ZOO.rglob("*")) < LIMIT
+
+
+def test_scores_that_ship_are_of_the_weights_that_ship() -> None:
+    weights = {file_hash(open_trained(path.parents[1]).paths) for path in ZOO.glob("*/*/*/best.safetensors")}
+    records = stored_records(ZOO / "records")
+    assert records
+    for record in records:
+        assert record.checkpoint_hash in weights | {None}, f"{record.model}, {record.metric}: of other weights"
