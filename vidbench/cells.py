@@ -1,5 +1,6 @@
 """The cells of a suite, one model on one data set each, and how far each of them is."""
 
+import inspect
 import json
 import shlex
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 from .checkpoints import file_hash, read_about
 from .contenders import is_trained, load_model
 from .errors import UserError
+from .loading import processors_shared
 from .pace import duration, probe_seconds
 from .protocol import load_protocol
 from .record import Record, identity, load_record, versions
+from .registry import MEASURES
 from .runs import Run, claim, open_run, stage_config
 from .sides import open_real
 from .suites import Entry, Suite
@@ -78,7 +81,7 @@ class Cell:
 
     def trained(self) -> Trained | None:
         """The checkpoints to score: those given, else of the finished run, else the ones that ship, trained on the same
-        videos. A run that is not finished goes on, in a suite that trains.
+        videos by the same seed. A run that is not finished goes on, in a suite that trains.
 
         Returns:
             None where there are none yet.
@@ -99,7 +102,9 @@ class Cell:
             return open_trained(run.folder, run.model)
         shipped = shelf() / run.model / run.folder.name
         ours = all(
-            (file := newest(shipped, stage)) and read_about(file).data_fingerprint == run.source_of(stage).fingerprint
+            (file := newest(shipped, stage))
+            and read_about(file).data_fingerprint == run.source_of(stage).fingerprint
+            and read_about(file).seed == run.seed
             for stage in run.system.needed
         )
         return open_trained(shipped, run.model) if ours and not (any(done.values()) and self.suite.train) else None
@@ -108,11 +113,12 @@ class Cell:
         """Identity of everything that the cell's records rest on: what was asked for, real videos, weights."""
         suite = self.suite
         scored = suite.model_dump(mode="json", include={"clips", "size", "backbone", "seed", "device", "videos"})
-        protocols = [load_protocol(metric).identity for metric in suite.metrics]
+        protocols = [load_protocol(metric) for metric in suite.metrics]
+        measured = [(each.identity, MEASURES.load(each.measure).version) for each in protocols]
         weights = trained and file_hash(trained.paths)
         real = open_real(self.data, None, suite.size)[0].fingerprint
         code, entry = own_code(self.entry.name), self.entry.model_dump(mode="json")
-        return identity("cell", 1, entry, scored, protocols, weights, real, code, versions()["vidbench"])
+        return identity("cell", 2, entry, scored, measured, weights, real, code, versions()["vidbench"])
 
     def records(self, trained: Trained | None) -> list[Record] | None:
         """The records of a finished cell; None where it is not, rests on something else, or its videos are gone."""
@@ -162,11 +168,13 @@ class Status:
         return f"{done}; training first: {steps}" if steps else f"{done}{f' of {self.trained}' if self.trained else ''}"
 
 
-def own_code(name: str) -> str | None:
-    """What a model that has no checkpoint says of its version: its file, or the fingerprint of its class."""
+def own_code(name: str) -> str:
+    """The version of a system, whose weights say the rest; of any other model the hash of the file that it is in."""
     path, colon, _ = name.rpartition(":")
-    fingerprint = file_hash([Path(path)]) if colon else getattr(load_model(name), "fingerprint", None)
-    return fingerprint if isinstance(fingerprint, str) else None
+    if colon:
+        return file_hash([Path(path)])
+    model = load_model(name)
+    return str(model.version) if is_trained(name) else file_hash([Path(inspect.getfile(model))])
 
 
 def status(cell: Cell) -> Status:
@@ -205,7 +213,8 @@ def preflight(found: Sequence[Status], jobs: int) -> Iterator[str]:
     configs = [(stage_config(state.cell.run[0], name), n) for state in found for name, n in (state.left or {}).items()]
     work = sum(count * config.batch * (config.cost or 0) for config, count in configs)
     if work and suite.device == "cpu":
-        seconds = work * probe_seconds("cpu") / suite.processes / jobs
+        with processors_shared(1 if suite.workers is None else suite.workers):
+            seconds = work * probe_seconds("cpu") / suite.processes / jobs
         yield f"expected: about {duration(seconds)} of training on this machine as busy as it is, and scoring"
 
 

@@ -24,7 +24,7 @@ from .suites import Suite
 from .trained import folder_name
 from .training import stopping
 
-LOOK_EVERY = 0.5  # seconds
+LOOK_EVERY = {"local": 0.5, "slurm": 10.0}  # seconds; a cluster is asked for each job
 FOREVER = 60 * 24 * 365  # minutes
 REQUEUED = 1000  # times at most that a job may need more than its time
 
@@ -48,24 +48,29 @@ def launch(cells: Sequence[Cell], launcher: str, jobs: int, talk: Callable[[str]
     suite, out = cells[0].suite, cells[0].out
     folder = folder_of(suite, out).absolute()
     values = suite.model_dump(mode="json", exclude={"name"})
-    atomic_write(folder / "suite.yaml", yaml.safe_dump({"name": suite.name, **values}, sort_keys=False))
+    if launcher == "slurm" and suite.workers is None:  # of a job's cores, not of the machine's
+        values["workers"] = max(suite.slurm.cpus // suite.processes, 1)
     place = folder / f"jobs-{uuid.uuid4().hex[:8]}"
+    for path in (folder / "suite.yaml", place / "suite.yaml"):  # for people; for these jobs, whatever is launched later
+        atomic_write(path, yaml.safe_dump({"name": suite.name, **values}, sort_keys=False))
     executor = executor_for(suite, launcher, place)
-    waiting, running = list(cells), dict[Cell, submitit.Job[None]]()
+    waiting, running, looked = list(cells), dict[Cell, submitit.Job[None]](), 0.0
     with stopping() as stop:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
-                    running[cell] = submit(executor, cell, launcher, jobs, folder)
+                    running[cell] = submit(executor, cell, launcher, jobs, place)
                     talk(f"{cell.name}: job {running[cell].job_id}, log {log_of(cell)}")
-                for cell in [cell for cell, job in running.items() if is_over(job)]:
-                    del running[cell]
-                    yield cell, last_words(cell)
+                if time.monotonic() >= looked + LOOK_EVERY[launcher]:
+                    for cell in [cell for cell, job in running.items() if is_over(job)]:
+                        del running[cell]
+                        yield cell, last_words(cell)
+                    looked = time.monotonic()
                 if stop.is_set():
                     talk("stopping; the same command goes on from here")
                     raise KeyboardInterrupt
-                time.sleep(LOOK_EVERY)
+                time.sleep(LOOK_EVERY["local"])
         finally:
             for job in running.values():
                 job.cancel(check=False)
@@ -92,7 +97,7 @@ def executor_for(suite: Suite, launcher: str, place: Path) -> submitit.AutoExecu
     return executor
 
 
-def submit(executor: submitit.AutoExecutor, cell: Cell, launcher: str, jobs: int, folder: Path) -> "submitit.Job[None]":
+def submit(executor: submitit.AutoExecutor, cell: Cell, launcher: str, jobs: int, place: Path) -> "submitit.Job[None]":
     """Submit one cell.
 
     Raises:
@@ -108,16 +113,16 @@ def submit(executor: submitit.AutoExecutor, cell: Cell, launcher: str, jobs: int
             environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(share))
     executor.update_parameters(name=f"vidbench-{folder_name(cell.name)}")
     try:
-        return executor.submit(Job(command_for(cell, folder), log, environment))
+        return executor.submit(Job(command_for(cell, place), log, environment))
     except FailedJobError as error:
         raise UserError(f"{cell.name}: Slurm refuses the job ({' '.join(str(error).split())}).") from error
 
 
-def command_for(cell: Cell, folder: Path) -> list[str]:
+def command_for(cell: Cell, place: Path) -> list[str]:
     """The command that works on one cell."""
     count = cell.suite.processes
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m"] if count > 1 else []
-    words = [str(folder / "suite.yaml"), "--cell", cell.name, "--out", str(cell.out.absolute())]
+    words = [str(place / "suite.yaml"), "--cell", cell.name, "--out", str(cell.out.absolute())]
     return [sys.executable, "-m", *torchrun, "vidbench", "compare", *words]
 
 

@@ -1,7 +1,9 @@
 """Training samples: which video sample i of step s is made from, and the processes that read."""
 
+import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -101,3 +103,18 @@ def batches(samples: Samples, until: int, workers: int) -> Iterator[Batches]:
 def undisturbed(worker: int) -> None:
     """Ctrl-C, which reaches all processes at once, is for the one that trains."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def processors_shared(workers: int) -> Iterator[None]:
+    """Leave a processor to each process that reads: threads that wait for one another are slow where one of them waits.
+
+    A user's OMP_NUM_THREADS, or torchrun's, stands.
+    """
+    before = torch.get_num_threads()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(before - workers, 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -11,6 +12,8 @@ from torch import distributed
 from .errors import UserError
 
 T = TypeVar("T")
+PATIENCE = timedelta(days=7)
+"""With the first process, which alone writes and scores, and may wait for another training."""
 
 
 def rank() -> int:
@@ -55,7 +58,7 @@ def joined(device: str) -> Iterator[str]:
             )
         device = f"cuda:{local}"
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=PATIENCE)
     try:
         yield device
     finally:

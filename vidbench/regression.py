@@ -180,11 +180,16 @@ def update(subject: str, folder: Path, reason: str, track: Track) -> Path:
     check_writable(folder)
     path, described = folder / f"{subject}.json", settings(subject, folder)
     reasons = load_baseline(path, subject).reasons if path.exists() else []
-    variants = [variant for variant in VARIANTS if subject != METRICS or not variant.nudge]
+    variants = variants_of(subject)
     runs = [taken_apart(subject, folder, each) for each in track(variants, f"bands of {subject}", len(variants))]
     bands, reasons = bands_of(runs, trained=subject != METRICS), [*reasons, Reason(reason=reason)]
     atomic_write(path, Baseline(subject=subject, reasons=reasons, settings=described, bands=bands).text())
     return path
+
+
+def variants_of(subject: str) -> list[Variant]:
+    """The runs that a subject's bands span: the metrics have no parameters to nudge."""
+    return [variant for variant in VARIANTS if subject != METRICS or not variant.nudge]
 
 
 def taken_apart(subject: str, folder: Path, variant: Variant) -> Readings:
@@ -208,7 +213,7 @@ def preflight(chosen: Sequence[str], folder: Path, updating: bool) -> Iterator[s
         if opened is not None:
             work = ", ".join(f"{stage} {last_step(opened[0], stage, None)} steps" for stage in opened[1])
         if updating:
-            yield f"{subject}: {work}; {len(VARIANTS)} times, for new bands"
+            yield f"{subject}: {work}; {len(variants_of(subject))} times, for new bands"
         else:
             last = load_baseline(folder / f"{subject}.json", subject).reasons[-1]
             yield f"{subject}: {work}; against bands of {last.created[:10]} ({last.reason})"

@@ -28,6 +28,9 @@ from .sides import Track
 from .tables import grouped
 from .trained import shelf
 
+KINDS = ("leaderboard", "pace", "windows", "published")
+"""Of tables."""
+
 
 @dataclass(frozen=True)
 class Material:
@@ -102,6 +105,8 @@ def write_report(material: Material, out: Path, track: Track) -> list[Path]:
         texts[f"{kind}.csv"] = comma_separated(list(alike))
     for name, text in texts.items():
         atomic_write(out / name, text)
+    for kind in {*KINDS} - {table.kind for table in tables}:
+        (out / f"{kind}.csv").unlink(missing_ok=True)  # of an earlier report
     return [out / name for name in texts]
 
 
@@ -137,7 +142,7 @@ def page(material: Material, groups: Sequence[list[Record]], tables: Sequence[Ta
     style, script = (Markup(environment.get_template(f"report.{kind}").render()) for kind in ("css", "js"))
     models = dict.fromkeys(record.model for record in material.records)
     colors = {model: index for index, model in enumerate(sorted(models), 1)}
-    by_kind: dict[str, list[dict[str, Any]]] = {"leaderboard": [], "pace": [], "windows": [], "published": []}
+    by_kind: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for table in tables:
         by_kind[table.kind].append({"table": table, "chart": None, "bars": {}})
     for entry in by_kind["leaderboard"]:

@@ -16,6 +16,7 @@ from .draws import draw_seed
 from .errors import UserError
 from .evaluator import check_device
 from .files import atomic_write, check_writable
+from .loading import processors_shared
 from .pace import duration, probe_seconds
 from .ranks import is_first, world
 from .record import difference_of
@@ -294,15 +295,17 @@ def described(source: Source) -> str:
 
 
 def expected_time(run: Run, stages: list[str], steps: int | None) -> str:
-    """How long the stages will take on this machine as busy as it is, evaluations left out."""
-    probe, parts = probe_seconds(run.device), {}
+    """How long the steps of stages will take on this machine as busy as it is, for the user."""
+    with processors_shared(run.workers):
+        probe, parts = probe_seconds(run.device), dict[str, float]()
     for name in stages:
         config, last = stage_config(run, name), run.last(name)
         left = last_step(run, name, steps) - (read_about(last).step if last.exists() else 0)
         if config.cost:
             parts[name] = max(left, 0) * config.batch * config.cost * probe / world()
     total = f"  expected time: about {duration(sum(parts.values()))}"
-    return total + (f" ({', '.join(f'{name} {duration(t)}' for name, t in parts.items())})" if len(parts) > 1 else "")
+    each = f" ({', '.join(f'{name} {duration(t)}' for name, t in parts.items())})" if len(parts) > 1 else ""
+    return f"{total}{each}, and some for each score"
 
 
 def parameters(network: Any) -> int:

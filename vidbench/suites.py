@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from . import config
-from .contenders import is_trained, load_model
+from .contenders import is_reference, is_trained, load_model
 from .errors import UserError
 from .protocol import load_protocol
 from .registry import unknown
@@ -83,7 +83,7 @@ class Suite(config.Config):
     device: str = "cpu"
     """Where networks run: `cpu`, `cuda`."""
     workers: int | None = Field(default=None, ge=0)
-    """Processes of a cell that read clips; default one a core."""
+    """Processes of a cell that read clips; default one a core for scores, and one for training."""
     processes: int = Field(default=1, ge=1)
     """Of a cell; more than one are started by `torchrun`."""
     slurm: Slurm = Slurm()
@@ -97,7 +97,7 @@ class Suite(config.Config):
 
 
 def load_suite(name: str, changes: dict[str, Any]) -> Suite:
-    """A suite that ships, by name, or a user's file, with some values changed; everything it names is looked up.
+    """A suite that ships, by name, or a user's file, with some values changed; what it names is looked up.
 
     Raises:
         UserError: an unknown suite, model, tier, data set or metric, or a wrong key or value.
@@ -137,6 +137,10 @@ def checked(suite: Suite) -> Suite:
     for entry in suite.models:
         load_model(entry.name)
         given = [key for key in ("tier", "changes", "trained_on", "checkpoint") if getattr(entry, key)]
+        if entry.options and is_reference(entry.name):
+            raise UserError(f"{entry.name} is a reference generator, and takes no options. Leave them away.")
+        if entry.name.endswith("]"):
+            raise UserError(f"{entry.name} has its options in its name. Give them as options: {{...}}.")
         if not is_trained(entry.name):
             if given:
                 raise UserError(f"{entry.name} is not trained by vidbench, and has no {given[0]}. Leave it away.")

@@ -1,6 +1,5 @@
 """Training of any system: stage after stage, resumed wherever it stopped, on one process or several."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from .errors import UserError
 from .evaluator import Evaluator
 from .generator import Generator, OnReal
 from .journal import Journal
-from .loading import Samples, batches
+from .loading import Samples, batches, processors_shared
 from .protocol import load_protocol
 from .ranks import exchange, is_first, rank, world
 from .runs import Run, about, build_stage, claim, last_step, stage_config
@@ -86,21 +85,6 @@ def require_readable(run: Run, name: str, talk: Talk) -> None:
             f"{source.name}: {len(bad)} of {len(source.videos)} videos cannot be read, such as {first}"
             f" ({reason}). Repair or remove them."
         )
-
-
-@contextmanager
-def processors_shared(workers: int) -> Iterator[None]:
-    """Leave a processor to each process that reads: threads that wait for one another are slow where one of them waits.
-
-    A user's OMP_NUM_THREADS, or torchrun's, stands.
-    """
-    before = torch.get_num_threads()
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(before - workers, 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the GANs here minimise: the non-saturating logistic loss, and R1 (Mescheder et al., ICML 2018, Eq. 9)."""
+"""What the GANs here minimise: logistic and hinge losses, and R1 (Mescheder et al., ICML 2018, Eq. 9)."""
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +16,17 @@ def discriminator_loss(fake: Tensor, real: Tensor) -> Tensor:
     return F.softplus(fake) + F.softplus(-real)
 
 
+def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """A discriminator's hinge loss, half the sum over both sides, of its logits of any shape: a scalar."""
+    return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+
+
 def r1_penalty(real: Tensor, pixels: Tensor) -> Tensor:
     """Squared norm of the gradient at each frame, or video; differentiable.
 
     Args:
         real: logits of real videos.
-        pixels: what they were computed from, before any augmentation, `[N, ...]`, requiring gradients.
+        pixels: what they were computed from, `[N, ...]`, requiring gradients.
 
     Returns:
         `[N]`.

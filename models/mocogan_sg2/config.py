@@ -33,7 +33,7 @@ class ModelConfig(Config):
     video_width: int = Field(default=64, ge=1)
     """Channels of the video discriminator's first layer."""
     mbstd_group_size: int = Field(default=4, ge=1)
-    """Frames whose deviation the image discriminator is shown; they are of as many videos."""
+    """Frames whose deviation the image discriminator is shown; of as many videos where the batch has them."""
     norm_group_size: int = Field(default=16, ge=1)
     """Videos that the video discriminator normalises together; the authors' batches of 64 are shared by four GPUs."""
     num_fp16_res: int = Field(default=0, ge=0, le=32)

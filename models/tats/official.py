@@ -75,6 +75,8 @@ def config_of(parts: Mapping[str, Part], hierarchical: bool) -> TATSConfig:
     stages = {
         stage: settings | SETTINGS for stage, settings in STAGES.items() if hierarchical or stage != "interpolation"
     }
+    if hierarchical:
+        stages["transformer"] |= {"batch": 32, "lr": 1.44e-4}
     kind = TATSHierarchicalConfig if hierarchical else TATSConfig
     try:
         return kind.model_validate({"name": "official", "model": model, "stages": stages})
@@ -91,11 +93,12 @@ def vqgan_model(parts: Mapping[str, Part]) -> dict[str, Any]:
     tensors, judge, given = part.networks["vqgan"], part.networks.get("D_image", {}), part.arguments
     codes, code_width = shape(tensors, "codebook.embeddings", 2)
     downsample, time_step = given.get("downsample"), number(given, "sample_every_n_frames", 1)
+    length = number(given, "sequence_length")
     if not isinstance(downsample, list | tuple) or len(downsample) != 3:
         raise ValueError("its arguments do not say downsample")
     model = {
         "side": number(given, "resolution"),
-        "frames": max(number(given, "sequence_length") // time_step, 1),
+        "frames": length if given.get("image_folder") else -(-length // time_step),
         "time_step": time_step,
         "downsample": downsample,
         "width": shape(tensors, "encoder.conv_first.conv.weight", 5)[0],

@@ -4,7 +4,7 @@ TATS (ECCV 2022), Sec. 3.2 and 3.3.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -156,6 +156,13 @@ def fill(
         past = future
 
 
+class Filter(NamedTuple):
+    """Which tokens may be drawn: see `filtered`."""
+
+    top_k: int
+    top_p: float
+
+
 class Draw:
     """Chooses tokens by the random numbers of each video's seed, so that they depend on nothing else.
 
@@ -164,13 +171,23 @@ class Draw:
         name: of the draws.
         per: tokens of a draw; indices come in order, from 0 on.
         temperature: logits are divided by it.
-        top_k: as for `filtered`.
-        top_p: as for `filtered`.
+        limits: which tokens may be drawn.
+        beginning: which of the first tokens may be...
+        first: ... and how many of them there are.
     """
 
-    def __init__(self, seeds: Sequence[int], name: str, per: int, temperature: float, top_k: int, top_p: float) -> None:
-        self.seeds, self.name, self.per = seeds, name, per
-        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        name: str,
+        per: int,
+        temperature: float,
+        limits: Filter,
+        beginning: Filter | None = None,
+        first: int = 0,
+    ) -> None:
+        self.seeds, self.name, self.per, self.temperature = seeds, name, per, temperature
+        self.limits, self.beginning, self.first = limits, beginning or limits, first
 
     def __call__(self, logits: Tensor, index: int) -> Tensor:
         """Tokens `[N]` of logits `[N, V]`."""
@@ -181,5 +198,5 @@ class Draw:
                 for seed in self.seeds
             ]
             self.uniform = torch.stack(rows).to(logits.device)
-        probabilities = filtered(logits / self.temperature, self.top_k, self.top_p)
-        return chosen(probabilities, self.uniform[:, place])
+        limits = self.beginning if index < self.first else self.limits
+        return chosen(filtered(logits / self.temperature, *limits), self.uniform[:, place])

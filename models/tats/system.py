@@ -16,7 +16,7 @@ from .config import ModelConfig, TATSConfig, TATSHierarchicalConfig
 from .networks import frozen_transformer, frozen_vqgan
 from .official import read_official
 from .reconstruction import CHUNK, Reconstructed, pictures
-from .sampling import Draw, Mode, fill, slide
+from .sampling import Draw, Filter, Mode, fill, slide
 from .transformer import Transformer
 from .vqgan import VQGAN, decoder_reach
 
@@ -38,6 +38,8 @@ class TATS(System):
         temperature: logits are divided by it.
         top_k: how many codes may be drawn; 0 for all.
         top_p: the share of probability that they make up.
+        top_k_init: as `top_k`, for the first latent frames of a video, as many as `context`; None for `top_k`.
+        top_p_init: as `top_p`, for those; None for `top_p`.
         mode: how latent frames are filled in: `released` as by the authors' code, `intended` as in training.
     """
 
@@ -62,14 +64,21 @@ class TATS(System):
         temperature: float = 1.0,
         top_k: int = 2048,
         top_p: float = 0.8,
+        top_k_init: int | None = None,
+        top_p_init: float | None = None,
         mode: Mode = "released",
     ) -> None:
         longest = model.transformer.latent_frames - 1
         self.context = longest if context is None else int(context)
-        self.temperature, self.top_k, self.top_p = float(temperature), int(top_k), float(top_p)
+        self.temperature, self.limits = float(temperature), Filter(int(top_k), float(top_p))
+        self.beginning = Filter(
+            self.limits.top_k if top_k_init is None else int(top_k_init),
+            self.limits.top_p if top_p_init is None else float(top_p_init),
+        )
         if not 1 <= self.context <= longest:
             raise ValueError(f"context is {context}; it should be from 1 to {longest} latent frames")
-        if self.temperature <= 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+        both = (self.limits, self.beginning)
+        if self.temperature <= 0 or any(top_k < 0 or not 0 < top_p <= 1 for top_k, top_p in both):
             raise ValueError("temperature should be above 0, top_k at least 0, and top_p in (0, 1]")
         if mode not in get_args(Mode):
             raise ValueError(f"mode is {mode}; it should be {' or '.join(get_args(Mode))}")
@@ -94,7 +103,7 @@ class TATS(System):
                 stage.
             fps: frames a second of what it was trained on.
             device: where it runs.
-            options: `context`, `temperature`, `top_k`, `top_p`, `mode`.
+            options: `context`, `temperature`, `top_k`, `top_p`, `top_k_init`, `top_p_init`, `mode`.
 
         Raises:
             ValueError: a stage is missing, or its tensors do not fit; or an option is out of range.
@@ -154,15 +163,12 @@ class TATS(System):
     def _tokens(self, seeds: Sequence[int]) -> Iterator[Tensor]:
         """Tokens `[N, S]` of each latent frame, without end."""
         condition, per, missing = self._condition(seeds), self.model.vqgan.latent_frame, self.model.every - 1
-        drawn = self._draw(seeds, "codes", per)
+        drawn = Draw(seeds, "codes", per, self.temperature, self.limits, self.beginning, self.context * per)
         frames = slide(self.transformer, condition, per, self.context, drawn)
         if self.interpolation is None:
             return frames
-        drawn = self._draw(seeds, "between", missing * per)
+        drawn = Draw(seeds, "between", missing * per, self.temperature, self.limits)
         return fill(self.interpolation, condition, frames, missing, drawn, self.mode)
-
-    def _draw(self, seeds: Sequence[int], name: str, per: int) -> Draw:
-        return Draw(seeds, name, per, self.temperature, self.top_k, self.top_p)
 
     def _condition(self, seeds: Sequence[int]) -> Tensor:
         """A token `[N, 1]`: of a class, or one that is always the same."""
@@ -172,7 +178,10 @@ class TATS(System):
 
 
 class TATSHierarchical(TATS):
-    """TATS-hierarchical (Ge et al., ECCV 2022, Sec. 3.3): two transformers, the second between the first's frames."""
+    """TATS-hierarchical (Ge et al., ECCV 2022, Sec. 3.3): two transformers, the second between the first's frames.
+
+    The first latent frames are drawn more freely than the others, as the authors do: they decide what a video shows.
+    """
 
     config_type = TATSHierarchicalConfig
     needed = ("transformer", "interpolation")
@@ -182,3 +191,6 @@ class TATSHierarchical(TATS):
         "about": "A transformer over a few of the codes of a long video, and one that fills in the others",
         "paper": "Ge et al., ECCV 2022 (arXiv 2204.03638)",
     }
+
+    def __init__(self, *parts: Any, top_k_init: int = 16384, top_p_init: float = 0.99, **options: Any) -> None:
+        super().__init__(*parts, top_k_init=top_k_init, top_p_init=top_p_init, **options)

@@ -11,8 +11,8 @@ def attention_mask(block: int, frame: int) -> Tensor:
 
     Args:
         block: tokens of a training sample: a start, and all codes but the last.
-        frame: codes of a latent frame, where the first and the last frame are seen by all between them and those see
-            nothing of the last frame's future (Sec. 3.3); 0 where each token sees itself and all before it.
+        frame: codes of a latent frame, where the first and the last frame are seen by all tokens, and see none of those
+            between them (Sec. 3.3); 0 where each token sees itself and all before it.
     """
     seen = torch.ones(block, block, dtype=torch.bool).tril()
     if frame:

@@ -13,11 +13,6 @@ def frames_at(clips: Tensor, times: Tensor) -> Tensor:
     return rearrange(clips, "n c t h w -> n t c h w")[torch.arange(len(clips), device=clips.device), times]
 
 
-def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """A discriminator's, of its logits of any shape: a scalar."""
-    return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
-
-
 def adversarial_loss(image: Tensor, video: Tensor) -> Tensor:
     """The autoencoder's, of both discriminators' logits of what it made: a scalar."""
     return -image.mean() - video.mean()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vidbench.generator import VideoSource
+from vidbench.models.layers.loss import hinge_loss
 from vidbench.stage import Batches, Origin, Stage, State, Step
 
 from .codebook import Quantised, pick_from
@@ -15,7 +16,7 @@ from .networks import build_image_discriminator, build_video_discriminator, buil
 from .perceptual import load_perceptual
 from .reader import Reader
 from .reconstruction import Reconstructed
-from .vqgan_loss import adversarial_loss, feature_loss, frames_at, hinge_loss
+from .vqgan_loss import adversarial_loss, feature_loss, frames_at
 
 BETAS = (0.5, 0.9)
 """Of Adam."""
@@ -24,7 +25,8 @@ BETAS = (0.5, 0.9)
 class VQGANTraining(Stage):
     """The stage `vqgan`: an autoencoder against discriminators of frames and of clips.
 
-    Batch norm is over a process's own samples; its running statistics are means over processes.
+    Batch norm is over a process's own samples; its running statistics are means over processes. Until they are heard,
+    discriminators are left out, which saves their passes: their optimiser's correction of bias begins there.
 
     Raises:
         ValueError: VGG's weights are asked for, and are not where they should be.

@@ -41,11 +41,6 @@ def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
     return 0.5 * reduce(mean.square() + logvar.exp() - 1 - logvar, "n c h w -> n", "sum").mean()
 
 
-def hinge_loss(real: Tensor, decoded: Tensor) -> Tensor:
-    """The discriminator's, of its logits of any shape: a scalar."""
-    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + decoded).mean())
-
-
 def feature_matching(real: Sequence[Tensor], decoded: Sequence[Tensor]) -> Tensor:
     """Mean over the discriminator's layers, logits left out, of the mean L1 between its activations: a scalar."""
     pairs = list(zip(real[:-1], decoded[:-1], strict=True))

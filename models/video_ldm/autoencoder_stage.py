@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from vidbench.generator import VideoSource
+from vidbench.models.layers.loss import hinge_loss
 from vidbench.models.layers.training import descend
 from vidbench.stage import Batches, Origin, Stage, State, Step
 
@@ -19,7 +20,6 @@ from .autoencoder_loss import (
     MATCHING_WEIGHT,
     adversarial_loss,
     feature_matching,
-    hinge_loss,
     kl_divergence,
     reconstruction_loss,
 )

@@ -77,7 +77,7 @@ def sampling_steps(settings: TATSConfig, states: dict[str, State]) -> Forms:
     prompt = torch.randint(model.vqgan.codes, (1, 1 + context * frame))
     side = model.vqgan.side // model.vqgan.downsample[1]
     codes = torch.randint(model.vqgan.codes, (1, CHUNK + sum(decoder_reach(model.vqgan.downsample)), side, side))
-    choose = sampling.Draw([0], "codes", frame, 1.0, 2048, 0.8)
+    choose = sampling.Draw([0], "codes", frame, 1.0, sampling.Filter(2048, 0.8))
     return {
         "codes": torch.no_grad()(lambda: sampling.generate(network, prompt, frame, choose, context * frame)),
         "pictures": torch.no_grad()(lambda: vqgan.decode(codes)),

@@ -31,10 +31,12 @@ def copied(place: Path) -> Path:
     return place
 
 
-def judged(fault: Fault, place: Path) -> dict[str, object]:
-    """What `regress` says of a copy with the fault in it; in this process, which must not know vidbench yet."""
+def judged(fault: Fault | str, place: Path) -> dict[str, object]:
+    """What `regress` says of a copy with a fault in it, or of a subject as it is; in a process without vidbench yet."""
     assert "vidbench" not in sys.modules
-    (place / fault.file).write_text(fault.planted())
+    if isinstance(fault, Fault):
+        (place / fault.file).write_text(fault.planted())
+    subject = fault.subject if isinstance(fault, Fault) else fault
     sys.path.insert(0, str(place))
     os.chdir(place)
     import vidbench
@@ -45,10 +47,10 @@ def judged(fault: Fault, place: Path) -> dict[str, object]:
     began = time.process_time()
     try:
         with redirect_stdout(said), redirect_stderr(remarks):
-            code = cli.main(["regress", "--model", fault.subject, "--json"], standalone_mode=False) or 0
+            code = cli.main(["regress", "--model", subject, "--json"], standalone_mode=False) or 0
     except Exception as error:  # a fault that ends the run is found, too
         return {"code": 1, "first": f"{type(error).__name__}: {error}", "readings": 0, "seconds": 0.0}
-    moved = json.loads(said.getvalue())[fault.subject]["moved"]
+    moved = json.loads(said.getvalue())[subject]["moved"]
     return {
         "code": code,
         "first": moved[0]["reading"] if moved else "",
@@ -57,7 +59,7 @@ def judged(fault: Fault, place: Path) -> dict[str, object]:
     }
 
 
-def forked(faults: Sequence[Fault], out: Path) -> int:
+def forked(faults: Sequence[Fault | str], out: Path) -> int:
     """A process for every fault in turn, and one around them; its id."""
     if child := os.fork():
         return child
@@ -67,7 +69,7 @@ def forked(faults: Sequence[Fault], out: Path) -> int:
             if not (child := os.fork()):
                 result = judged(fault, place)
                 with out.open("a") as file:
-                    file.write(json.dumps({"fault": FAULTS.index(fault), **result}) + "\n")
+                    file.write(json.dumps({"fault": str(fault), **result}) + "\n")
                 os._exit(0)
             os.waitpid(child, 0)
     os._exit(0)
@@ -82,20 +84,28 @@ def main() -> int:
     asked = parser.parse_args()
     models = asked.model or {fault.subject for fault in FAULTS}
     chosen = [fault for fault in FAULTS if asked.named in fault.name and fault.subject in models]
+    if not chosen:
+        parser.error("there is no such fault")
+    subjects = list(dict.fromkeys(fault.subject for fault in chosen))
     for fault in chosen:
         compile(fault.planted(), fault.file, "exec")
     for library in LIBRARIES:
         import_module(library)
     with TemporaryDirectory() as folder:
         out = Path(folder) / "found.jsonl"
-        jobs = [forked(chosen[start :: asked.jobs], out) for start in range(min(asked.jobs, len(chosen)))]
+        work: list[Fault | str] = [*subjects, *chosen]  # each subject without a fault first, which must pass
+        jobs = [forked(work[start :: asked.jobs], out) for start in range(min(asked.jobs, len(work)))]
         for job in jobs:
             os.waitpid(job, 0)
         lines = [json.loads(line) for line in out.read_text().splitlines()]
     results = {line["fault"]: line for line in lines}
+    for subject in subjects:
+        if (result := results.get(subject, {"code": 1, "first": "the process ended"}))["code"]:
+            print(f"{subject} fails without any fault ({result['first']}): nothing can be told")
+            return 1
     found = 0
     for fault in chosen:
-        result = results.get(FAULTS.index(fault), {"code": 1, "first": "the process ended", "readings": 0})
+        result = results.get(str(fault), {"code": 1, "first": "the process ended", "readings": 0})
         found += result["code"] == 1
         verdict = (
             f"found  ({result['readings']} readings, first {result['first']})" if result["code"] == 1 else "MISSED"

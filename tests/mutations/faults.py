@@ -16,6 +16,9 @@ class Fault(NamedTuple):
     """What `regress` must find it in."""
     file: str
 
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.name}"
+
     def planted(self) -> str:
         """The file with the fault in it.
 

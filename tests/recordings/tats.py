@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidbench.models.layers.loss import hinge_loss
 from vidbench.models.tats import TATS
 from vidbench.models.tats.codebook import Codebook, Pick, tiled
 from vidbench.models.tats.discriminators import PatchDiscriminator
@@ -20,7 +21,7 @@ from vidbench.models.tats.networks import frozen_vqgan
 from vidbench.models.tats.sampling import Choose, between, chosen, fill, filtered, generate, slide
 from vidbench.models.tats.transformer import Transformer
 from vidbench.models.tats.vqgan import VQGAN
-from vidbench.models.tats.vqgan_loss import adversarial_loss, feature_loss, frames_at, hinge_loss
+from vidbench.models.tats.vqgan_loss import adversarial_loss, feature_loss, frames_at
 from vidbench.stage import load_network
 from vidbench.weights.snapshots import open_snapshot
 

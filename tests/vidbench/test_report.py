@@ -157,6 +157,15 @@ def test_scores_that_ship_are_marked_unless_they_were_computed_here_too(report, 
     assert "Committed, not computed now:</strong> all scores" in report()["index.html"]
 
 
+def test_a_table_of_an_earlier_report_goes(report, scores, make_pace, tmp_path):
+    report(*scores(), make_pace("wheel", [1.0] * 5))
+    assert (tmp_path / "out" / "pace.csv").exists()
+    (tmp_path / "runs" / "records").rename(tmp_path / "elsewhere")
+    report(*scores())
+    assert not (tmp_path / "out" / "pace.csv").exists()
+    assert (tmp_path / "out" / "leaderboard.csv").exists()
+
+
 def test_one_score_found_in_two_folders_is_shown_once(report, scores, tmp_path):
     for record in scores():
         record.save(tmp_path / "runs" / "elsewhere")

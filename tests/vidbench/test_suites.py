@@ -18,7 +18,7 @@ from vidbench.cells import cells, preflight, status
 from vidbench.checkpoints import read_about
 from vidbench.errors import UserError
 from vidbench.job import Job
-from vidbench.registry import MODELS
+from vidbench.registry import MEASURES, MODELS
 from vidbench.report_videos import find_documents, videos_of
 from vidbench.suite_table import suite_tables
 from vidbench.suites import load_suite
@@ -73,6 +73,8 @@ def test_suites_that_ship_are_whole(name):
         ({"models": [{"name": "stylegan-v", "checkpoint": "a", "tier": "ci"}]}, "has a checkpoint, and so no tier"),
         ({"models": ["noise", "noise"]}, "called noise. Give one of the models another label"),
         ({"models": ["mine.py:Mine"]}, "there is no file mine.py"),
+        ({"models": [{"name": "freeze", "options": {"a": 1}}]}, "freeze is a reference generator, and takes no opt"),
+        ({"models": ["video-ldm[steps=4]"]}, "has its options in its name. Give them as options"),
         ({"data": ["toy-rid"]}, "Did you mean toy-ride"),
         ({"data": ["no/where"]}, "There are no videos at no/where"),
         ({"metrics": ["fvd61"]}, "Did you mean fvd16"),
@@ -219,6 +221,45 @@ def test_what_ships_is_not_taken_for_other_videos_of_the_same_name(suite, paint,
     np.save("bright.npy", videos() // 2)
     [other] = cells(suite(**paint), tmp_path / "other")
     assert status(other).trained is None and "training first" in str(status(other))
+
+
+def test_what_ships_is_not_taken_for_another_seed_s(suite, paint, tmp_path):
+    [cell] = cells(suite(**paint), tmp_path / "runs")
+    run_cell(cell, "cpu", Listener())
+    shipped = tmp_path / "package/results/toy/paint"
+    shipped.parent.mkdir(parents=True)
+    (tmp_path / "runs/paint").rename(shipped)
+    [same], [other] = (cells(suite(**paint, seed=seed), tmp_path / "other") for seed in (0, 1))
+    assert status(same).trained is not None
+    assert status(other).trained is None and "training first" in str(status(other))
+
+
+def test_a_cell_of_an_older_measure_or_system_is_not_finished(suite, paint, tmp_path, monkeypatch):
+    [cell] = cells(suite(**paint), tmp_path / "runs")
+    run_cell(cell, "cpu", Listener())
+    assert finished(cell)
+    for owner in (Paint, MEASURES.load("color-similarity")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, "version", owner.version + 1)
+            assert not finished(cell)
+    assert finished(cell)
+
+
+def test_jobs_of_a_cluster_read_a_suite_of_their_own_and_with_their_own_cores(suite, tmp_path, monkeypatch):
+    """A suite that is launched again with other flags changes nothing for jobs that still wait."""
+    loaded, seen = suite(slurm={"cpus": 6}, processes=2, workers=None), dict[str, str]()
+
+    def submit(executor, cell, launcher, count, place):
+        seen[str(place)] = (place / "suite.yaml").read_text()
+        return SimpleNamespace(job_id="7", cancel=lambda check: None)
+
+    monkeypatch.setattr(jobs, "submit", submit)
+    monkeypatch.setattr(jobs, "executor_for", lambda *asked: None)
+    monkeypatch.setattr(jobs, "is_over", lambda job: True)
+    found = cells(loaded, tmp_path / "runs")
+    for _ in range(2):
+        assert [cell for cell, _ in jobs.launch(found, "slurm", 1, lambda line: None)] == found
+    assert len(seen) == 2 and all(yaml.safe_load(text)["workers"] == 3 for text in seen.values())
 
 
 def test_the_report_makes_videos_of_reference_generators_itself(suite, tmp_path):

@@ -65,7 +65,7 @@ def command(
             return
     at_once = jobs or (1 if launcher == "local" else len(found))
     before = [status(each) for each in found]
-    for line in preflight(before, at_once if launcher == "local" else len(found)):
+    for line in preflight(before, at_once):
         say(line)
     if dry_run:
         return

@@ -42,6 +42,18 @@ def test_the_authors_configurations_have_networks_of_their_size(model, tier):
             assert settings.every == 4
 
 
+@pytest.mark.parametrize(("model", "tier"), [each for each in SHIPPED if each[1].startswith("paper")])
+def test_the_authors_configurations_have_their_batches_and_rates(model, tier):
+    settings = load(model, tier)
+    vqgan, transformer = settings.stages.vqgan, settings.stages.transformer
+    assert (vqgan.batch, vqgan.accumulation, vqgan.lr) == (96, 6, 9e-5)
+    sparse = model == "tats-hierarchical"
+    assert (transformer.batch, transformer.lr) == ((32, 1.44e-4) if sparse else (24, 1.08e-4))
+    if sparse:
+        assert (settings.stages.interpolation.batch, settings.stages.interpolation.lr) == (24, 1.08e-4)
+    assert settings.model.vqgan.time_step == (4 if "taichi" in tier else 1)
+
+
 @pytest.mark.parametrize(("model", "tier"), SHIPPED)
 def test_without_vgg_its_distance_is_left_out(model, tier):
     stage = load(model, tier).stages.vqgan

@@ -58,7 +58,7 @@ def test_pictures_are_those_of_all_codes_at_once():
 def test_few_latent_frames_are_those_of_the_first_transformer_and_the_others_lie_between():
     generator = make(True)
     whole = torch.stack(list(islice(generator.latents([5]), 9)), dim=1)
-    alone = TATS(generator.vqgan, generator.transformer, None, generator.model, 30.0)
+    alone = TATS(generator.vqgan, generator.transformer, None, generator.model, 30.0, top_k_init=16384, top_p_init=0.99)
     few = torch.stack(list(islice(alone.latents([5]), 5)), dim=1)
     assert torch.equal(whole[:, ::2], few)
     intended = make(True, mode="intended")
@@ -72,6 +72,18 @@ def test_draws_can_be_made_narrower():
     close(cold, likeliest[0])
     close(make(top_p=1e-9).sample([5], 8), cold)
     assert (make(top_k=0, top_p=1).sample([5], 8) - cold).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("hierarchical", [False, True])
+def test_a_video_may_begin_more_freely_than_it_goes_on(hierarchical):
+    def latents(seed, **options):
+        return list(islice(make(hierarchical, top_k=1, **options).latents([seed]), 3))
+
+    narrow, other = (latents(seed, top_k_init=1) for seed in (5, 6))
+    assert torch.equal(narrow[0], other[0])
+    free, another = (latents(seed, top_k_init=0, top_p_init=1) for seed in (5, 6))
+    assert not torch.equal(free[0], another[0])
+    assert torch.equal(free[0], latents(5, top_k_init=0, top_p_init=1, top_p=0.5)[0])
 
 
 @pytest.mark.parametrize(

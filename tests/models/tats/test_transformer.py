@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidbench.models.tats.sampling import Draw, between, chosen, fill, filtered, generate, slide
+from vidbench.models.tats.sampling import Draw, Filter, between, chosen, fill, filtered, generate, slide
 from vidbench.models.tats.transformer import Transformer, attention_mask
 
 FRAME, VOCABULARY = 3, 7
@@ -134,7 +134,7 @@ def test_a_random_number_chooses_by_the_cumulative_probability(uniform):
 
 
 def test_draws_are_those_of_each_seed():
-    together, alone = Draw([5, 6], "codes", 2, 1.0, 0, 1.0), Draw([6], "codes", 2, 1.0, 0, 1.0)
+    together, alone = (Draw(seeds, "codes", 2, 1.0, Filter(0, 1.0)) for seeds in ([5, 6], [6]))
     logits = torch.zeros(2, 1000)
     found = [(together(logits, i), alone(logits[:1], i)) for i in range(6)]
     assert all(both[1] == one[0] for both, one in found)

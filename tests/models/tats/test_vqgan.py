@@ -5,11 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidbench.models.layers.loss import hinge_loss
 from vidbench.models.tats.convolution import PaddedConv3d, PaddedConvTranspose3d
 from vidbench.models.tats.discriminators import PatchDiscriminator
 from vidbench.models.tats.reconstruction import pictures
 from vidbench.models.tats.vqgan import VQGAN, decoder_reach
-from vidbench.models.tats.vqgan_loss import adversarial_loss, feature_loss, frames_at, hinge_loss
+from vidbench.models.tats.vqgan_loss import adversarial_loss, feature_loss, frames_at
 
 FACTORS = [(4, 8, 8), (2, 4, 4), (4, 4, 4), (2, 8, 8), (1, 2, 2), (2, 2, 2), (4, 2, 2)]
 REACHES = [(6, 6), (6, 6), (4, 4), (9, 8), (7, 6), (3, 3), (4, 4)]

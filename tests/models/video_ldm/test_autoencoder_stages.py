@@ -5,9 +5,9 @@ import torch
 from einops import rearrange
 
 from tests.models.video_ldm.stages import batches, build, config, copied, moved, parts, step_of, textures, update
+from vidbench.models.layers.loss import hinge_loss
 from vidbench.models.video_ldm import autoencoder_stage as module
 from vidbench.models.video_ldm.autoencoder import moments
-from vidbench.models.video_ldm.autoencoder_loss import hinge_loss
 
 
 def seen(stage, index):
