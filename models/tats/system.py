@@ -34,7 +34,8 @@ class TATS(System):
         model: their configuration.
         fps: frames a second of the clips that they were trained on.
         context: latent frames that the next one is made of; None for all but one of those of a clip, so that the first
-            frames are those of a short video. The authors' script for long videos takes 1.
+            frames are those of a short video. The authors' script for long videos takes 1, and so does
+            TATS-hierarchical.
         temperature: logits are divided by it.
         top_k: how many codes may be drawn; 0 for all.
         top_p: the share of probability that they make up.
@@ -192,5 +193,7 @@ class TATSHierarchical(TATS):
         "paper": "Ge et al., ECCV 2022 (arXiv 2204.03638)",
     }
 
-    def __init__(self, *parts: Any, top_k_init: int = 16384, top_p_init: float = 0.99, **options: Any) -> None:
-        super().__init__(*parts, top_k_init=top_k_init, top_p_init=top_p_init, **options)
+    def __init__(
+        self, *parts: Any, context: int | None = 1, top_k_init: int = 16384, top_p_init: float = 0.99, **options: Any
+    ) -> None:
+        super().__init__(*parts, context=context, top_k_init=top_k_init, top_p_init=top_p_init, **options)

@@ -58,7 +58,8 @@ def test_pictures_are_those_of_all_codes_at_once():
 def test_few_latent_frames_are_those_of_the_first_transformer_and_the_others_lie_between():
     generator = make(True)
     whole = torch.stack(list(islice(generator.latents([5]), 9)), dim=1)
-    alone = TATS(generator.vqgan, generator.transformer, None, generator.model, 30.0, top_k_init=16384, top_p_init=0.99)
+    begins = {"context": 1, "top_k_init": 16384, "top_p_init": 0.99}
+    alone = TATS(generator.vqgan, generator.transformer, None, generator.model, 30.0, **begins)
     few = torch.stack(list(islice(alone.latents([5]), 5)), dim=1)
     assert torch.equal(whole[:, ::2], few)
     intended = make(True, mode="intended")
