@@ -170,7 +170,7 @@ class Judge:
         self.run, self.talk, self.source = run, talk, run.source_of(stage.name)
         protocol = load_protocol(metric)
         self.frames = protocol.span
-        self.shown = min(GRID_FRAMES, protocol.frames * max(1, protocol.clips // GRID**2))
+        self.shown = max(1, min(GRID_FRAMES, protocol.frames * protocol.clips // GRID**2))
         size = self.preview(stage).size
         if size != self.source.size:
             self.source = self.source.reduced(size)

@@ -100,11 +100,12 @@ def test_a_preview_may_stand_on_the_training_videos_for_as_long_as_the_metric_as
     assert all(real is run.source and frames == 129 for real, frames in seen)
 
 
-def test_a_grid_has_no_more_than_64_frames_though_clips_have(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("clips", "frames"), [(4, 32), (10, 64)])
+def test_a_grid_has_no_more_frames_than_the_score_and_64_of_a_video_at_most(tmp_path, monkeypatch, clips, frames):
     grids = []
     monkeypatch.setattr("vidbench.training.write_grid", lambda *arguments: grids.append(arguments[-1]))
-    trained(tmp_path, stages=["first"])
-    assert grids == [64, 64]
+    trained(tmp_path, stages=["first"], metric=f"color-drift@{clips}")
+    assert grids == [frames, frames]
 
 
 def test_training_moves_towards_the_videos(tmp_path, look):
