@@ -81,10 +81,10 @@ def test_every_stage_is_trained_and_scored_and_seen(tmp_path):
 
 
 def test_the_pace_is_of_steps_and_not_of_scores_between_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("vidbench.training.Judge.look", lambda *arguments: time.sleep(1))
+    monkeypatch.setattr("vidbench.training.Judge.look", lambda *arguments: time.sleep(0.5))
     run, _ = trained(tmp_path, stages=["first"], evaluate_every=1)
     paces = [line["seconds_a_step"] for line in read_log(run.folder / "log.jsonl")]
-    assert paces and all(pace < 0.5 for pace in paces)
+    assert paces and all(pace < 0.25 for pace in paces)
 
 
 def test_a_preview_may_stand_on_the_training_videos_for_as_long_as_the_metric_asks(tmp_path, monkeypatch):
