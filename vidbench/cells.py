@@ -11,7 +11,6 @@ from pathlib import Path
 from .checkpoints import file_hash, read_about
 from .contenders import is_trained, load_model
 from .errors import UserError
-from .loading import processors_shared
 from .pace import duration, probe_seconds
 from .protocol import load_protocol
 from .record import Record, identity, load_record, versions
@@ -103,8 +102,8 @@ class Cell:
         shipped = shelf() / run.model / run.folder.name
         ours = all(
             (file := newest(shipped, stage))
-            and read_about(file).data_fingerprint == run.source_of(stage).fingerprint
-            and read_about(file).seed == run.seed
+            and (about := read_about(file)).seed == run.seed
+            and about.data_fingerprint == run.source_of(stage).fingerprint
             for stage in run.system.needed
         )
         return open_trained(shipped, run.model) if ours and not (any(done.values()) and self.suite.train) else None
@@ -213,8 +212,8 @@ def preflight(found: Sequence[Status], jobs: int) -> Iterator[str]:
     configs = [(stage_config(state.cell.run[0], name), n) for state in found for name, n in (state.left or {}).items()]
     work = sum(count * config.batch * (config.cost or 0) for config, count in configs)
     if work and suite.device == "cpu":
-        with processors_shared(1 if suite.workers is None else suite.workers):
-            seconds = work * probe_seconds("cpu") / suite.processes / jobs
+        workers = 1 if suite.workers is None else suite.workers
+        seconds = work * probe_seconds("cpu", workers) / suite.processes / jobs
         yield f"expected: about {duration(seconds)} of training on this machine as busy as it is, and scoring"
 
 

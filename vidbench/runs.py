@@ -16,7 +16,6 @@ from .draws import draw_seed
 from .errors import UserError
 from .evaluator import check_device
 from .files import atomic_write, check_writable
-from .loading import processors_shared
 from .pace import duration, probe_seconds
 from .ranks import is_first, world
 from .record import difference_of
@@ -296,8 +295,7 @@ def described(source: Source) -> str:
 
 def expected_time(run: Run, stages: list[str], steps: int | None) -> str:
     """How long the steps of stages will take on this machine as busy as it is, for the user."""
-    with processors_shared(run.workers):
-        probe, parts = probe_seconds(run.device), dict[str, float]()
+    probe, parts = probe_seconds(run.device, run.workers), dict[str, float]()
     for name in stages:
         config, last = stage_config(run, name), run.last(name)
         left = last_step(run, name, steps) - (read_about(last).step if last.exists() else 0)

@@ -97,6 +97,15 @@ def test_flags_change_a_suite():
     assert (loaded.slurm.gpus, loaded.slurm.partition, loaded.slurm.time) == (2, "big", 30)
 
 
+def train_and_ship(loaded, place):
+    """Train the one system of a suite, and move it to where systems ship."""
+    [cell] = cells(loaded, place / "runs")
+    run_cell(cell, "cpu", Listener())
+    shipped = place / "package/results/toy/paint"
+    shipped.parent.mkdir(parents=True)
+    (place / "runs/paint").rename(shipped)
+
+
 def finished(cell):
     return status(cell).records is not None
 
@@ -161,11 +170,7 @@ def test_a_system_is_trained_once_for_all_that_rests_on_it(suite, paint, tmp_pat
 
 
 def test_what_ships_is_taken_where_there_is_no_run(suite, paint, tmp_path):
-    [cell] = cells(suite(**paint), tmp_path / "runs")
-    run_cell(cell, "cpu", Listener())
-    shipped = tmp_path / "package/results/toy/paint"
-    shipped.parent.mkdir(parents=True)
-    (tmp_path / "runs/paint").rename(shipped)
+    train_and_ship(suite(**paint), tmp_path)
     for train in (True, False):
         [other] = cells(suite(**paint, train=train), tmp_path / "other")
         assert str(status(other)) == "1 score of results/toy/paint/bright.npy-quick (ships with vidbench)"
@@ -213,22 +218,14 @@ def test_suites_do_not_replace_each_other_s_videos(suite, paint, tmp_path):
 
 
 def test_what_ships_is_not_taken_for_other_videos_of_the_same_name(suite, paint, tmp_path):
-    [cell] = cells(suite(**paint), tmp_path / "runs")
-    run_cell(cell, "cpu", Listener())
-    shipped = tmp_path / "package/results/toy/paint"
-    shipped.parent.mkdir(parents=True)
-    (tmp_path / "runs/paint").rename(shipped)
+    train_and_ship(suite(**paint), tmp_path)
     np.save("bright.npy", videos() // 2)
     [other] = cells(suite(**paint), tmp_path / "other")
     assert status(other).trained is None and "training first" in str(status(other))
 
 
 def test_what_ships_is_not_taken_for_another_seed_s(suite, paint, tmp_path):
-    [cell] = cells(suite(**paint), tmp_path / "runs")
-    run_cell(cell, "cpu", Listener())
-    shipped = tmp_path / "package/results/toy/paint"
-    shipped.parent.mkdir(parents=True)
-    (tmp_path / "runs/paint").rename(shipped)
+    train_and_ship(suite(**paint), tmp_path)
     [same], [other] = (cells(suite(**paint, seed=seed), tmp_path / "other") for seed in (0, 1))
     assert status(same).trained is not None
     assert status(other).trained is None and "training first" in str(status(other))

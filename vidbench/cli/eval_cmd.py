@@ -57,7 +57,6 @@ def command(metrics: tuple[str, ...], out: Path, as_json: bool, dry_run: bool, *
 
 def print_tables(records: list[Any]) -> None:
     """Tables of records on standard output."""
-
     from ..tables import grouped, table
 
     console = wide_console()
