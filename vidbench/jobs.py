@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def launch(cells: Sequence[Cell], launcher: str, jobs: int, talk: Callable[[str]
             while waiting or running:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
-                    running[cell] = submit(executor, cell, launcher, jobs, place)
+                    with errors_to(place / "controllers.log"):
+                        running[cell] = submit(executor, cell, launcher, jobs, place)
                     talk(f"{cell.name}: job {running[cell].job_id}, log {log_of(cell)}")
                 if time.monotonic() >= looked + LOOK_EVERY[launcher]:
                     for cell in [cell for cell, job in running.items() if is_over(job)]:
@@ -78,6 +79,19 @@ def launch(cells: Sequence[Cell], launcher: str, jobs: int, talk: Callable[[str]
                 with suppress(Timeout), FileLock(cell.lock, timeout=PATIENCE):
                     pass
             shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def errors_to(path: Path) -> Iterator[None]:
+    """What processes that begin within say of errors goes to a file: Ctrl-C is none of the user's."""
+    ours = os.dup(2)
+    try:
+        with path.open("a") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
 
 
 def executor_for(suite: Suite, launcher: str, place: Path) -> submitit.AutoExecutor:

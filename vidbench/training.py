@@ -18,7 +18,7 @@ from .draws import draw_seed
 from .errors import UserError
 from .evaluator import Evaluator
 from .generator import Generator, OnReal
-from .journal import Journal
+from .journal import Journal, read_log
 from .loading import Samples, batches, processors_shared
 from .protocol import load_protocol
 from .ranks import exchange, is_first, rank, world
@@ -115,7 +115,12 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
         talk.say(f"{name}: goes on at step {start:,} of {until:,} ({last})")
     elif (best := run.best(name)).exists() and read_about(best).origin.startswith(EXPORTED):
         raise UserError(f"{run.folder} holds an export, which cannot be trained on. Train with another --out.")
-    if start >= until:
+    def is_scored(step: int) -> bool:
+        return step > 0 and (step % config.evaluate_every == 0 or step == until)
+
+    log = read_log(run.folder / "log.jsonl")
+    scored = any("metric" in line for line in log if (line["stage"], line["step"]) == (name, start))
+    if start >= until and scored:
         talk.say(f"{name}: its {start:,} steps are done")
         return
     if config.batch % (world() * stage.group):
@@ -134,6 +139,14 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
             left.unlink()
     began, fresh = time.monotonic(), dict[str, torch.Tensor]()
     with Journal(run.folder, name, start) if is_first() else Silence() as journal, stopping() as stop:
+        def look(step: int) -> float:
+            began = time.monotonic()
+            with stop.at_once():
+                judge.look(stage, step, journal)
+            return time.monotonic() - began
+
+        if is_scored(start) and not scored:
+            began += look(start)
         reading = batches(samples, until, run.workers)
         for done, batch in enumerate(talk.track(reading, f"{run.model} {name}", until - start), start + 1):
             fresh |= stage.update(batch, replace(samples.step, index=done - 1))
@@ -145,17 +158,15 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
                 losses = "  ".join(f"{key} {value:.3g}" for key, value in logs.items())
                 talk.status(f"{done * config.batch:,} samples  {pace:.2f} s/step  {losses}")
                 fresh.clear()
-            if done % config.evaluate_every == 0 or done == until:
-                paused = time.monotonic()
-                judge.look(stage, done, journal)
-                began += time.monotonic() - paused
-            if done % config.checkpoint_every == 0 or done == until or stopped:
+            if done % config.checkpoint_every == 0 or is_scored(done) or stopped:
                 if is_first():
                     save_checkpoint(last, about(run, stage, done), stage.state(), stage.optimizers)
                 exchange(None)
             if stopped:
                 talk.say(f"{name}: stopped at step {done:,}; the same command goes on from there")
                 raise KeyboardInterrupt
+            if is_scored(done):
+                began += look(done)
 
 
 def numbers(logs: dict[str, torch.Tensor]) -> dict[str, float]:
@@ -245,13 +256,22 @@ class Flag:
     """Whether someone asked to stop."""
 
     def __init__(self) -> None:
-        self._set = False
+        self._set = self._hurried = False
 
     def set(self, *signal_and_frame: object) -> None:
         """Ask; who asks twice does not want to wait."""
-        if self._set and world() == 1:
+        if (self._set or self._hurried) and world() == 1:
             raise KeyboardInterrupt
         self._set = True
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What can be done again, and is broken off."""
+        self._hurried = True
+        try:
+            yield
+        finally:
+            self._hurried = False
 
     def is_set(self) -> bool:
         """Whether it was asked."""

@@ -51,6 +51,7 @@ def test_a_suite_that_is_stopped_goes_on_and_repeats_nothing(mini: Run) -> None:
     said = process.communicate(timeout=90)[1]
     assert process.returncode == 1
     assert "noise/toy-ride: job" in said and "stopping; the same command goes on from here" in said
+    assert "Traceback" not in said and "KeyboardInterrupt" not in said
     assert not list(Path("runs").rglob("*.part")) and not list(PLACE.glob("jobs-*"))
     [record] = Path("runs/records").glob("*noise*.json")
     written, step = record.stat().st_mtime_ns, read_about(found[0]).step

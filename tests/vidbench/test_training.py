@@ -249,6 +249,48 @@ def test_a_signal_ends_the_run_after_the_step(tmp_path, look, monkeypatch, numbe
     equal(weights(run, "first"), weights(whole, "first"))
 
 
+def signalled_at(step, number):
+    """A look that a signal comes into."""
+
+    def look(self, stage, done, journal):
+        if done == step:
+            os.kill(os.getpid(), number)
+            raise AssertionError("went on")
+        journal.write(done, metric="made-up", value=1)
+
+    return look
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [3, 6])
+def test_a_signal_breaks_off_a_score_which_is_made_when_the_run_goes_on(tmp_path, look, monkeypatch, number, step):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("vidbench.training.Judge.look", signalled_at(step, number))
+        trained(tmp_path, stages=["first"])
+    run, _ = trained(tmp_path, stages=["first"])
+    scores = [line["step"] for line in read_log(run.folder / "log.jsonl") if "metric" in line]
+    assert scores == [3, 6] and read_about(run.last("first")).step == 6
+    whole, _ = trained(tmp_path / "whole", stages=["first"])
+    equal(weights(run, "first"), weights(whole, "first"))
+
+
+def test_a_signal_in_the_step_before_a_score_does_not_wait_for_it(tmp_path, look, monkeypatch):
+    update = Tint.update
+
+    def interrupted(self, batch, step):
+        if step.index == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(self, batch, step)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Tint, "update", interrupted)
+        patch.setattr("vidbench.training.Judge.look", signalled_at(3, signal.SIGTERM))
+        trained(tmp_path, stages=["first"])
+    assert not [line for line in read_log(tmp_path / "log.jsonl") if "metric" in line]
+    run, _ = trained(tmp_path, stages=["first"])
+    assert [line["step"] for line in read_log(run.folder / "log.jsonl") if "metric" in line] == [3, 6]
+
+
 def test_a_second_signal_does_not_wait(tmp_path, look, monkeypatch):
     def hangs(self, batch, step):
         for _ in range(2):
