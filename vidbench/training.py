@@ -115,6 +115,7 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
         talk.say(f"{name}: goes on at step {start:,} of {until:,} ({last})")
     elif (best := run.best(name)).exists() and read_about(best).origin.startswith(EXPORTED):
         raise UserError(f"{run.folder} holds an export, which cannot be trained on. Train with another --out.")
+
     def is_scored(step: int) -> bool:
         return step > 0 and (step % config.evaluate_every == 0 or step == until)
 
@@ -139,6 +140,7 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
             left.unlink()
     began, fresh = time.monotonic(), dict[str, torch.Tensor]()
     with Journal(run.folder, name, start) if is_first() else Silence() as journal, stopping() as stop:
+
         def look(step: int) -> float:
             began = time.monotonic()
             with stop.at_once():
