@@ -1,10 +1,13 @@
 """Training samples: which video sample i of step s is made from, and the processes that read."""
 
+import math
 import os
 import signal
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -20,7 +23,8 @@ from .stage import Batches, Stage, Step
 class Samples:
     """All training samples of a stage, by (step, sample).
 
-    Videos come in endless shuffled passes; which one a sample is made of is a function of (seed, stage, step, sample).
+    Videos come in endless shuffled passes, each as often as it weighs; which one a sample is made of is a function of
+    (seed, stage, step, sample).
 
     Args:
         source: indexed videos.
@@ -42,13 +46,15 @@ class Samples:
                 f"No video in {source.name} has the {stage.frames} frames that {stage.name} is trained on; the longest"
                 f" has {longest}. Add longer videos, or {mend}."
             )
+        weights = [stage.weight(source.length(video)) for video in self.videos]
+        self.ends = [end // math.gcd(*weights) for end in accumulate(weights)]
 
     def video(self, name: str, index: int, sample: int) -> Video:
         """The video that a sample of a batch is made from; the batches of a name have passes of their own."""
         position = index // self.reads[name] * self.step.batch + sample
-        count = len(self.videos)
-        visit, place = divmod(position, count)
-        return self.videos[order(self.step.seed, f"{self.step.stage}/{name}", visit, count)[place]]
+        visit, place = divmod(position, self.ends[-1])
+        shuffled = order(self.step.seed, f"{self.step.stage}/{name}", visit, self.ends[-1])
+        return self.videos[bisect_right(self.ends, int(shuffled[place]))]
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, dict[str, Tensor]] | BadVideoError:
         """One sample of each batch that a step reads, or why a video cannot be read."""
@@ -64,10 +70,9 @@ class Samples:
 
 
 @lru_cache(maxsize=8)
-def order(seed: int, name: str, visit: int, count: int) -> list[int]:
+def order(seed: int, name: str, visit: int, count: int) -> Tensor:
     """The order of one pass over the videos."""
-    shuffled: list[int] = torch.randperm(count, generator=draw(seed, f"{name}/order", visit)).tolist()
-    return shuffled
+    return torch.randperm(count, generator=draw(seed, f"{name}/order", visit))
 
 
 def collate(samples: list[dict[str, dict[str, Tensor]] | BadVideoError]) -> Any:

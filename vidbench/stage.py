@@ -150,6 +150,10 @@ class Stage(ABC):
             num_frames: frames of a video that will be wanted.
         """
 
+    def weight(self, length: int) -> int:
+        """How many training samples a video of so many frames counts as; whole passes are over these."""
+        return 1
+
     def state(self) -> State:
         """The tensors of all networks."""
         return {name: network.state_dict() for name, network in self.networks.items()}

@@ -14,6 +14,8 @@ class ModelConfig(Config):
     """Side of the square frames, a power of two."""
     clip_frames: int = Field(default=16, ge=2)
     """Frames of the clips that it learns from; their times reach from 0 to 1."""
+    time_step: PositiveInt = 1
+    """Frames of the data from each frame of a clip to the next."""
     z_dim: PositiveInt = 512
     """Width of the latent."""
     w_dim: PositiveInt = 512

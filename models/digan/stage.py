@@ -31,17 +31,26 @@ class Reader:
     clip_frames: int
     overlapping: bool
     mirror: bool
+    time_step: int = 1
+
+    @property
+    def run(self) -> int:
+        """Frames of the data that as many clips as the time step are cut from, which take turns."""
+        return self.clip_frames * self.time_step
+
+    def weight(self, length: int) -> int:
+        """How many training samples a video of so many frames counts as: runs of frames that are cut from it."""
+        return length - self.run + 1 if self.overlapping else length // self.run
 
     def __call__(self, source: VideoSource, video: Any, chance: torch.Generator) -> dict[str, Tensor]:
         """`frames` uint8 `[2, 3, H, W]`, which may be the same, and `distance` in [0, 1]."""
-        length, count = source.length(video), self.clip_frames
-        if self.overlapping:
-            start = int(torch.randint(length - count + 1, (), generator=chance))
-        else:
-            start = count * int(torch.randint(length // count, (), generator=chance))
+        count, step = self.clip_frames, self.time_step
+        start = int(torch.randint(self.weight(source.length(video)), (), generator=chance))
+        start *= 1 if self.overlapping else self.run
+        start += int(torch.randint(step, (), generator=chance)) if step > 1 else 0
         times = two_times(torch.rand(2, generator=chance, dtype=torch.float64))
         first, last = (times * count).long().clamp(max=count - 1).tolist()
-        pixels = source.frames(video, [start + t for t in sorted({first, last})])
+        pixels = source.frames(video, [start + step * t for t in sorted({first, last})])
         frames = rearrange(torch.from_numpy(pixels)[:, [0, -1]], "c t h w -> t c h w")
         if self.mirror and int(torch.randint(2, (), generator=chance)):
             frames = frames.flip(-1)
@@ -52,10 +61,11 @@ class GAN(Stage):
     """The only stage: `G` and `D` against each other, `G_ema` is what is sampled."""
 
     name = "gan"
+    reader: Reader
 
     def __init__(self, config: DIGANConfig, origin: Origin, device: str, before: Mapping[str, State]) -> None:
-        self.settings, self.origin, self.device = config.stages.gan, origin, device
-        model, settings = config.model, config.stages.gan
+        self.origin, self.device = origin, device
+        self.model, self.settings = model, settings = config.model, config.stages.gan
         self.G = build_generator(model, device).train()
         self.D = build_discriminator(model, device).train()
         self.G_ema = copy.deepcopy(self.G).eval().requires_grad_(False)
@@ -64,9 +74,13 @@ class GAN(Stage):
             "G": lazy_adam(self.G, settings.lr, GREG_EVERY),
             "D": lazy_adam(self.D, settings.lr, settings.r1_every),
         }
-        self.frames = model.clip_frames
+        self.frames = model.clip_frames * model.time_step
         self.group = min(model.mbstd_group_size, settings.batch)
-        self.reader = Reader(model.clip_frames, settings.overlapping, settings.mirror)
+        self.reader = Reader(model.clip_frames, settings.overlapping, settings.mirror, model.time_step)
+
+    def weight(self, length: int) -> int:
+        """Of a video: clips weigh the same."""
+        return self.reader.weight(length)
 
     def update(self, batches: Batches, step: Step) -> dict[str, Tensor]:
         """One step of both networks and of the moving average, and now and then of the regulariser."""
@@ -126,4 +140,4 @@ class GAN(Stage):
 
     def preview(self, real: VideoSource, num_frames: int) -> DIGAN:
         """The moving average, as it is sampled."""
-        return DIGAN(self.G_ema, self.origin.fps, self.frames)
+        return DIGAN(self.G_ema, self.origin.fps / self.model.time_step, self.model.clip_frames)

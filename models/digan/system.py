@@ -28,7 +28,7 @@ class DIGAN(System):
 
     Args:
         network: the generator network, in evaluation mode.
-        fps: frames a second of what it was trained on.
+        fps: frames a second of the clips that it was trained on.
         clip_frames: frames of the clips that it was trained on.
         truncation: 1 leaves styles as they are, 0 is their average.
         time_step: time between frames, in frames of training; below 1 is slow motion.
@@ -87,7 +87,7 @@ class DIGAN(System):
             raise ValueError("the stage gan is not trained")
         network = build_generator(config.model, device).eval().requires_grad_(False)
         load_network(network, states["gan"]["G_ema"])
-        return cls(network, at_rate(options, fps), config.model.clip_frames, **options)
+        return cls(network, at_rate(options, fps / config.model.time_step), config.model.clip_frames, **options)
 
     def stream(self, seed: int) -> Iterator[Tensor]:
         """One video, endless, in chunks of 32 frames."""

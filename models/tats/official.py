@@ -100,6 +100,7 @@ def vqgan_model(parts: Mapping[str, Part]) -> dict[str, Any]:
         "side": number(given, "resolution"),
         "frames": length if given.get("image_folder") else -(-length // time_step),
         "time_step": time_step,
+        "every_clip": not given.get("image_folder"),
         "downsample": downsample,
         "width": shape(tensors, "encoder.conv_first.conv.weight", 5)[0],
         "codes": codes,

@@ -15,11 +15,16 @@ class Reader:
 
     frames: int
     time_step: int
+    every_clip: bool = False
 
     @property
     def span(self) -> int:
         """Frames of the data that a clip lies in."""
         return (self.frames - 1) * self.time_step + 1
+
+    def weight(self, length: int) -> int:
+        """What a video of so many frames counts as: 1, or as many samples as it has clips."""
+        return length - self.span + 1 if self.every_clip else 1
 
     def __call__(self, source: VideoSource, video: Any, chance: torch.Generator) -> dict[str, Tensor]:
         """`clip` uint8 `[3, T, H, W]`."""

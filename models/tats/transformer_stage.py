@@ -38,6 +38,8 @@ class CodeStage(Stage):
         ValueError: that stage is not trained, or the model has classes.
     """
 
+    reader: Reader
+
     def __init__(
         self, config: TATSConfig, origin: Origin, device: str, before: Mapping[str, State], source: str, every: int
     ) -> None:
@@ -53,8 +55,12 @@ class CodeStage(Stage):
         self.networks = {"vqgan": self.vqgan, "transformer": self.transformer}
         self.optimizers = {"transformer": make_optimizer(self.transformer, self.settings)}
         vqgan = config.model.vqgan
-        self.reader = Reader(part.latent_frames * every * vqgan.downsample[0], vqgan.time_step)
+        self.reader = Reader(part.latent_frames * every * vqgan.downsample[0], vqgan.time_step, vqgan.every_clip)
         self.frames = self.reader.span
+
+    def weight(self, length: int) -> int:
+        """Of a video; as the data set says."""
+        return self.reader.weight(length)
 
     def update(self, batches: Batches, step: Step) -> dict[str, Tensor]:
         """One step of the transformer."""

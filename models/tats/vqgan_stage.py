@@ -33,6 +33,7 @@ class VQGANTraining(Stage):
     """
 
     name = "vqgan"
+    reader: Reader
 
     def __init__(self, config: TATSConfig, origin: Origin, device: str, before: Mapping[str, State]) -> None:
         self.config, self.settings, self.origin = config, config.stages.vqgan, origin
@@ -49,8 +50,13 @@ class VQGANTraining(Stage):
         vgg, weight = self.settings.vgg, self.settings.perceptual_weight
         self.perceptual = load_perceptual(vgg, device) if vgg and weight else None
         self.group = self.settings.accumulation
-        self.reader = Reader(config.model.vqgan.frames, config.model.vqgan.time_step)
+        model = config.model.vqgan
+        self.reader = Reader(model.frames, model.time_step, model.every_clip)
         self.frames = self.reader.span
+
+    def weight(self, length: int) -> int:
+        """Of a video; as the data set says."""
+        return self.reader.weight(length)
 
     def update(self, batches: Batches, step: Step) -> dict[str, Tensor]:
         """One step of the autoencoder and then, of other codes and frames, of the discriminators."""

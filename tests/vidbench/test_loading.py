@@ -24,6 +24,10 @@ class Reading:
     name, frames, reads, shorter = "gan", 3, Stage.reads, Stage.shorter
 
     @staticmethod
+    def weight(length):
+        return 1
+
+    @staticmethod
     def reader(source, video, chance):
         return {"video": torch.tensor(int(source.read(video, 0, 1).max())), "draw": torch.rand((), generator=chance)}
 
@@ -50,6 +54,28 @@ def test_each_pass_visits_every_video_once(count, batch, seed, visit):
     made = samples(count, batch, seed=seed)
     places = [divmod(position, batch) for position in range(visit * count, (visit + 1) * count)]
     assert Counter(made.video("real", *place).name for place in places) == Counter(video.name for video in made.videos)
+
+
+class ReadingClips(Reading):
+    """Of a stage whose passes are over clips."""
+
+    @staticmethod
+    def weight(length):
+        return 4 * (length - 2)
+
+
+def test_a_pass_visits_a_video_as_often_as_its_share_of_all_weights(tmp_path):
+    lengths = {"a": 3, "b": 5, "c": 2, "d": 4}  # c is too short
+    for name, frames in lengths.items():
+        render(tmp_path / f"{name}.mp4", frames)
+    made = Samples(open_source(tmp_path), ReadingClips, Step(0, "gan", 0, 2))
+    for visit in range(3):
+        places = [divmod(position, 2) for position in range(6 * visit, 6 * (visit + 1))]
+        assert Counter(made.video("real", *place).name for place in places) == {"a.mp4": 1, "b.mp4": 3, "d.mp4": 2}
+
+
+def test_weights_that_are_all_alike_change_nothing():
+    assert numbers(samples(stage=ReadingClips), 9) == numbers(samples(), 9)
 
 
 def test_a_batch_that_not_every_step_reads_visits_every_video_once_a_pass_too():

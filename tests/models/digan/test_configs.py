@@ -25,7 +25,7 @@ def test_the_small_tiers_have_networks_of_their_size(tier):
 @pytest.mark.parametrize("tier", [tier for tier in tiers("digan") if tier.startswith("paper")])
 def test_the_authors_configurations_are_the_defaults(tier):
     settings = load_settings(DIGAN, "digan", tier, None, ())
-    given = type(settings.model)(num_fp16_res=4, conv_clamp=256)
+    given = type(settings.model)(num_fp16_res=4, conv_clamp=256, time_step=4 if tier == "paper-taichi" else 1)
     assert settings.model == given
     assert settings.stages.gan.steps * settings.stages.gan.batch == 25_000_000
 

@@ -224,6 +224,23 @@ def test_clips_may_overlap():
     assert not any(flipped for *_, flipped in found)
 
 
+def test_runs_of_frames_are_cut_into_clips_that_take_turns():
+    reader, seen = Reader(3, False, False, time_step=2), set()
+    for (first, last), distance, _ in samples(reader, 20, 300):
+        assert first // 6 == last // 6 < 3 and first % 2 == last % 2
+        assert distance == pytest.approx((last - first) / 2 / 2)
+        seen |= {first, last}
+    assert seen == set(range(18))
+
+
+def test_a_video_counts_as_many_samples_as_clips_begin_in_it():
+    assert [Reader(6, False, True).weight(length) for length in (6, 11, 12, 20)] == [1, 1, 2, 3]
+    assert [Reader(6, True, True).weight(length) for length in (6, 7, 12)] == [1, 2, 7]
+    assert [Reader(3, False, False, time_step=2).weight(length) for length in (6, 12)] == [1, 2]
+    made = gan()
+    assert made.weight(2 * made.frames) == 2 * made.weight(made.frames) > 0
+
+
 def test_frames_of_a_clip_are_as_often_early_as_late():
     """Times of Beta(2, 1) and of Beta(1, 2) together are uniform."""
     frames = [t for pair, _, _ in samples(Reader(6, False, False), 6, 1500) for t in pair]

@@ -17,6 +17,7 @@ REFERENCE = Path(__file__).parents[2] / "reference" / "tats"
 STATES = made(True)
 VQGAN_ARGUMENTS = {
     "downsample": [2, 4, 4], "resolution": 8, "sequence_length": 4, "sample_every_n_frames": 1, "norm_type": "batch",
+    "image_folder": True,
 }  # fmt: skip
 ARGUMENTS = {"n_head": 2, "cond_stage_key": "label", "sample_every_n_latent_frames": 0}
 
@@ -66,6 +67,16 @@ def test_both_stages_are_recovered_in_any_order():
     ours = TATS.from_states(config(), {"transformer": STATES["transformer"]}, 25.0)
     theirs = TATS.from_states(found.config, found.states, 25.0)
     assert torch.equal(theirs.sample([3], 9), ours.sample([3], 9))
+
+
+def test_of_frame_folders_a_clip_has_its_length_and_of_video_files_an_item_is_a_window_that_is_thinned():
+    given = {"sequence_length": 8, "sample_every_n_frames": 2}
+    folders, files = (
+        TATS.from_official([vqgan_file(image_folder=kind, **given), transformer_file()]).config.model.vqgan
+        for kind in (True, False)
+    )
+    assert (folders.frames, folders.time_step, folders.every_clip) == (8, 2, False)
+    assert (files.frames, files.time_step, files.every_clip) == (4, 2, True)
 
 
 def test_a_hierarchical_model_is_of_three_files():

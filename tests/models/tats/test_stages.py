@@ -229,6 +229,16 @@ def test_a_sample_is_any_clip_of_a_video(step):
     assert starts == set(range(13 - reader.span))
 
 
+@pytest.mark.parametrize("name", ["vqgan", "transformer"])
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_video_weighs_as_much_as_others_or_as_its_clips(name, step):
+    stage = build(name)
+    stage.reader = Reader(4, step)
+    assert {stage.weight(length) for length in range(stage.reader.span, 30)} == {1}
+    stage.reader = Reader(4, step, every_clip=True)
+    assert [stage.weight(stage.reader.span + extra) for extra in (0, 1, 7)] == [1, 2, 8]
+
+
 def test_the_autoencoder_is_seen_on_real_videos():
     stage, source = build("vqgan"), noise()
     update(stage, 0)
