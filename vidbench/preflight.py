@@ -46,11 +46,12 @@ def preflight(contenders: Sequence[Contender], done: set[str]) -> Iterator[str]:
             side = contender[2]
             what = stock(side, protocol, cycle=False) if isinstance(side, Source) else f"generator {contender[1]}"
             yield f"  {what}{state or cached(evaluator, side, protocol)}"
-        pending = [contender for contender in members if contender in waiting]
-        if pending:
-            clips = sum(uncached(evaluator, side, protocol) for _, _, side in pending)
-            clips += uncached(evaluator, evaluator.real, protocol.of_real) if evaluator.real else 0
-            seconds += clips * clip_seconds(evaluator, protocol, pending[0][2]) if clips else 0
+        pending = [(contender[2], protocol) for contender in members if contender in waiting]
+        if pending and evaluator.real:
+            pending.append((evaluator.real, protocol.of_real))
+        for side, asked in pending:
+            clips = uncached(evaluator, side, asked)
+            seconds += clips * clip_seconds(evaluator, protocol, side) if clips else 0
     yield (
         f"expected: {duration(seconds)}, {len(waiting) * RECORD_BYTES / 1e6:.1f} MB of records;"
         f" {len(contenders) - len(waiting)} of {len(contenders)} scores are at hand"
@@ -98,24 +99,27 @@ def stock(source: Source, protocol: ClipProtocol, *, cycle: bool) -> str:
 
 
 def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator | Source) -> float:
-    """How long one clip takes: reading (shared by the workers) and computing features; 0 where there can be none."""
+    """How long one clip takes: reading (shared by the workers) and computing features; 0 where there can be none.
+
+    Of what stands on real videos that are not yet all in the index, reading stands for the rest.
+    """
     assert protocol.size is not None
     workers = max(evaluator.workers, 1)
     read: Callable[[], object]
-    stored = side if isinstance(side, Source) else evaluator.real if isinstance(side, OnReal) else None
-    if stored is not None:
+    stored = side.source if isinstance(side, OnReal) else side
+    if isinstance(stored, Source) and (stored is side or not all(map(stored.indexed, stored.videos))):
         videos = [video for video in indexed(stored)[:64] if stored.info(video).length >= protocol.needed]
         if not videos:
             return 0.0
         read = partial(stored.resized(protocol.size).read, videos[0], 0, protocol.span, protocol.stride)
     else:
-        assert not isinstance(side, Source)
+        assert isinstance(side, Generator)
         read = partial(GeneratedClips(type(side).__name__.lower(), side, protocol).sample, [0])
         workers = workers if side.in_workers else 1
     clip = torch.zeros(1, 3, protocol.frames, *protocol.size, dtype=torch.uint8)
     try:
         return seconds_of(read) / workers + seconds_of(partial(evaluator.features, clip))
-    except BadVideoError:
+    except (BadVideoError, ValueError):  # no video is long enough for what stands on one
         return 0.0
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from vidbench import evaluation
 from vidbench.contenders import Request, build_model, half, hold_out, is_reference, load_model, split_options
@@ -9,7 +10,7 @@ from vidbench.errors import UserError
 from vidbench.evaluation import evaluate, stored_records
 from vidbench.evaluator import Evaluator
 from vidbench.record import load_record
-from vidbench.sources import open_source, source_from_array
+from vidbench.sources import Source, open_source, source_from_array
 from vidbench.writing import write_frames
 
 REFERENCES = ["freeze", "loop", "noise", "real", "shuffle"]
@@ -355,6 +356,30 @@ def test_the_preflight_says_that_few_videos_are_visited_once(place, moving, made
     evaluate(request, say=said.append, dry_run=True)
     assert "few.npy: 3 videos, 3 long enough, 3 of 8 clips" in said[0]
     assert "visiting videos again" not in said[0]
+
+
+def test_the_preflight_times_every_generator_by_itself(real, made, monkeypatch):
+    seconds = {"real.npy": 0, "made.npy": 30, "Noise": 60, "Shuffle": 90}
+
+    def clip_seconds(evaluator, protocol, side):
+        return seconds[side.name if isinstance(side, Source) else type(side).__name__]
+
+    monkeypatch.setattr("vidbench.preflight.clip_seconds", clip_seconds)
+    said = []
+    request = ask(real, fake=[made], models=["noise", "shuffle"], references=False)
+    evaluate(request, say=said.append, dry_run=True)
+    assert said[-1].startswith("expected: about 24 min")  # 8 clips of 180 s together
+
+
+def test_what_stands_on_real_videos_is_timed_as_what_it_makes(real, monkeypatch):
+    def stream(self, seed):
+        asked.append(seed)
+        yield torch.zeros(3, 20, 16, 16)
+
+    asked = []
+    monkeypatch.setattr("vidbench.models.reference.Shuffle.stream", stream)
+    evaluate(ask(real, models=["shuffle"], references=False), dry_run=True)
+    assert asked
 
 
 # The real side's statistics in a file
