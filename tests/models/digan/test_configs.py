@@ -23,11 +23,19 @@ def test_the_small_tiers_have_networks_of_their_size(tier):
 
 
 @pytest.mark.parametrize("tier", [tier for tier in tiers("digan") if tier.startswith("paper")])
-def test_the_authors_configurations_are_the_defaults(tier):
+def test_the_authors_configurations_are_theirs(tier):
     settings = load_settings(DIGAN, "digan", tier, None, ())
-    given = type(settings.model)(num_fp16_res=4, conv_clamp=256, time_step=4 if tier == "paper-taichi" else 1)
-    assert settings.model == given
-    assert settings.stages.gan.steps * settings.stages.gan.batch == 25_000_000
+    assert settings.model.model_dump() == {
+        "resolution": 128, "clip_frames": 16, "time_step": 4 if tier == "paper-taichi" else 1,
+        "z_dim": 512, "w_dim": 512, "mapping_layers": 2,
+        "base_resolution": 32, "num_waves": 128, "motion_sigma": 0.25, "rank": 10, "extra_layers_at": (128, 256),
+        "channel_base": 32768, "channel_max": 512, "mbstd_group_size": 4, "num_fp16_res": 4, "conv_clamp": 256,
+    }  # fmt: skip
+    gan = settings.stages.gan
+    assert (gan.batch, gan.lr, gan.gamma, gan.r1_every) == (64, 0.0025, 1.0, 16)
+    assert (gan.ema_kvideos, gan.ema_rampup, gan.mirror) == (20, 0.05, True)
+    assert gan.overlapping == (tier == "paper-ucf101")
+    assert gan.steps * gan.batch == 25_000_000
 
 
 @pytest.mark.parametrize(

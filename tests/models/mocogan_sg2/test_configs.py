@@ -19,6 +19,19 @@ def test_every_tier_follows_the_authors_rules(tier):
         assert stage.steps == 25_000_000 // (stage.batch * 16)
 
 
+@pytest.mark.parametrize("tier", [tier for tier in tiers("mocogan-sg2") if tier.startswith("paper")])
+def test_the_authors_configurations_are_theirs(tier):
+    settings = load_settings(MoCoGANSG2, "mocogan-sg2", tier, None, ())
+    assert settings.model.model_dump() == {
+        "resolution": 256, "z_dim": 512, "w_dim": 512, "mapping_layers": 2, "channel_base": 16384, "channel_max": 512,
+        "motion_z_dim": 512, "motion_v_dim": 512, "max_num_frames": 1024, "video_width": 64,
+        "mbstd_group_size": 4, "norm_group_size": 16, "num_fp16_res": 4, "conv_clamp": 256,
+    }  # fmt: skip
+    gan = settings.stages.gan
+    assert (gan.batch, gan.lr, gan.video_lr_factor, gan.gamma, gan.r1_every) == (64, 0.0025, 0.1, 0.2048, 16)
+    assert (gan.ema_kvideos, gan.ema_rampup, gan.ada_target, gan.ada_kvideos, gan.mirror) == (20, None, 0.6, 100, True)
+
+
 def test_the_tiny_networks_have_a_third_of_a_million_parameters_or_so():
     model = load_settings(MoCoGANSG2, "mocogan-sg2", "tiny", None, ()).model
     with torch.device("meta"):
