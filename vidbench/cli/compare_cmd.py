@@ -43,9 +43,9 @@ def command(
     is 1 then.
 
     \b
-    # four systems and the reference generators on the built-in data sets: how far is it, how long would it take?
+    # seven systems and the reference generators on the built-in data sets: how far is it, how long would it take?
     vidbench compare toy --dry-run
-    # the same systems as they ship, on few clips: nothing is trained
+    # four of them as they ship, on few clips: nothing is trained
     vidbench compare demo
     # a few clips and a dozen training steps: does everything run?
     vidbench compare ci --jobs 2
