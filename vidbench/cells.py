@@ -11,6 +11,7 @@ from pathlib import Path
 from .checkpoints import file_hash, read_about
 from .contenders import is_trained, load_model
 from .errors import UserError
+from .journal import scored_steps
 from .pace import duration, probe_seconds
 from .protocol import load_protocol
 from .record import Record, identity, load_record, versions
@@ -97,7 +98,8 @@ class Cell:
         done = steps_done(run, stages)
         if any(done.values()):
             claim(run)  # refuses weights of another configuration
-        if all(done[stage] >= stage_config(run, stage).steps for stage in stages):
+        ends = {stage: stage_config(run, stage).steps for stage in stages}
+        if all(done[stage] >= end and end in scored_steps(run.folder, stage) for stage, end in ends.items()):
             return open_trained(run.folder, run.model)
         shipped = shelf() / run.model / run.folder.name
         ours = all(

@@ -26,6 +26,7 @@ from .training import stopping
 
 LOOK_EVERY = {"local": 0.5, "slurm": 10.0}  # seconds; a cluster is asked for each job
 FOREVER = 60 * 24 * 365  # minutes
+CONTROLLERS = "controllers.log"  # what submitit itself says of errors
 REQUEUED = 1000  # times at most that a job may need more than its time
 
 
@@ -55,12 +56,13 @@ def launch(cells: Sequence[Cell], launcher: str, jobs: int, talk: Callable[[str]
         atomic_write(path, yaml.safe_dump({"name": suite.name, **values}, sort_keys=False))
     executor = executor_for(suite, launcher, place)
     waiting, running, looked = list(cells), dict[Cell, submitit.Job[None]](), 0.0
+    (folder / CONTROLLERS).unlink(missing_ok=True)
     with stopping() as stop:
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
-                    with errors_to(place / "controllers.log"):
+                    with errors_to(folder / CONTROLLERS):
                         running[cell] = submit(executor, cell, launcher, jobs, place)
                     talk(f"{cell.name}: job {running[cell].job_id}, log {log_of(cell)}")
                 if time.monotonic() >= looked + LOOK_EVERY[launcher]:
@@ -160,6 +162,7 @@ def last_words(cell: Cell) -> str:
     try:
         lines = log_of(cell).read_text(errors="replace").splitlines()
     except OSError:
-        return "its job never began; what it needs may be more than there is"
+        said = log_of(cell).with_name(CONTROLLERS)
+        return f"its job never began; what it needs may be more than there is, or {said} says why"
     errors = [line.removeprefix("Error: ") for line in lines if line.startswith("Error: ")]
     return errors[-1] if errors else f"its job ended early; see {log_of(cell)}"

@@ -40,6 +40,12 @@ class Journal:
                 self._board.add_scalar(name, value, step)
 
 
+def scored_steps(folder: Path, stage: str) -> set[int]:
+    """The steps at which a stage of the run in a folder was scored."""
+    lines = read_log(folder / "log.jsonl")
+    return {line["step"] for line in lines if line["stage"] == stage and "metric" in line}
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a log; one that a killed run left unfinished is passed over.
 

@@ -21,7 +21,7 @@ RECORD_BYTES = 250_000  # of a record with its contact sheet
 
 
 def preflight(contenders: Sequence[Contender], done: set[str]) -> Iterator[str]:
-    """Lines for the user; looks at no more than the headers of 64 videos a source, and times one clip of each kind.
+    """Lines for the user; looks at no more than the headers of 64 videos a source, and times a clip of each contender.
 
     Args:
         contenders: evaluator, name and generator or source of everything that is to be scored.
@@ -114,13 +114,23 @@ def clip_seconds(evaluator: Evaluator, protocol: ClipProtocol, side: Generator |
         read = partial(stored.resized(protocol.size).read, videos[0], 0, protocol.span, protocol.stride)
     else:
         assert isinstance(side, Generator)
+        if isinstance(side, OnReal) and not can_stand(side):
+            return 0.0
         read = partial(GeneratedClips(type(side).__name__.lower(), side, protocol).sample, [0])
         workers = workers if side.in_workers else 1
     clip = torch.zeros(1, 3, protocol.frames, *protocol.size, dtype=torch.uint8)
     try:
         return seconds_of(read) / workers + seconds_of(partial(evaluator.features, clip))
-    except (BadVideoError, ValueError):  # no video is long enough for what stands on one
+    except BadVideoError:
         return 0.0
+
+
+def can_stand(side: OnReal) -> bool:
+    """Whether a real video is long enough for what stands on one."""
+    try:
+        return bool(side.eligible)
+    except ValueError:
+        return False
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -151,7 +151,7 @@ class Stage(ABC):
         """
 
     def weight(self, length: int) -> int:
-        """How many training samples a video of so many frames counts as; whole passes are over these."""
+        """How often a video of so many frames is visited, relative to others; once a pass if all weigh the same."""
         return 1
 
     def state(self) -> State:

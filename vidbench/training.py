@@ -12,16 +12,17 @@ import torch
 from einops import rearrange
 from filelock import FileLock, Timeout
 
-from .checkpoints import EXPORTED, load_checkpoint, read_about, restore, save_checkpoint
+from .checkpoints import EXPORTED, About, load_checkpoint, read_about, restore, save_checkpoint
 from .clips import quantise
 from .draws import draw_seed
 from .errors import UserError
 from .evaluator import Evaluator
 from .generator import Generator, OnReal
-from .journal import Journal, read_log
+from .journal import Journal, scored_steps
 from .loading import Samples, batches, processors_shared
 from .protocol import load_protocol
 from .ranks import exchange, is_first, rank, world
+from .record import Record
 from .runs import Run, about, build_stage, claim, last_step, stage_config
 from .sheets import contact_sheet
 from .sides import Track, index_all
@@ -119,9 +120,8 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
     def is_scored(step: int) -> bool:
         return step > 0 and (step % config.evaluate_every == 0 or step == until)
 
-    log = read_log(run.folder / "log.jsonl")
-    scored = any("metric" in line for line in log if (line["stage"], line["step"]) == (name, start))
-    if start >= until and scored:
+    owed = is_scored(start) and start not in scored_steps(run.folder, name)  # a stop broke it off
+    if start >= until and not owed:
         talk.say(f"{name}: its {start:,} steps are done")
         return
     if config.batch % (world() * stage.group):
@@ -141,13 +141,23 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
     began, fresh = time.monotonic(), dict[str, torch.Tensor]()
     with Journal(run.folder, name, start) if is_first() else Silence() as journal, stopping() as stop:
 
+        def halt(step: int) -> None:
+            talk.say(f"{name}: stopped at step {step:,}; the same command goes on from there")
+            raise KeyboardInterrupt
+
         def look(step: int) -> float:
+            """How long it took."""
             began = time.monotonic()
-            with stop.at_once():
-                judge.look(stage, step, journal)
+            try:
+                with stop.at_once():
+                    judge.look(stage, step, journal)
+            except KeyboardInterrupt:
+                halt(step)
+            if any(exchange(stop.is_set())):  # of several processes, none of which breaks off alone
+                halt(step)
             return time.monotonic() - began
 
-        if is_scored(start) and not scored:
+        if owed:
             began += look(start)
         reading = batches(samples, until, run.workers)
         for done, batch in enumerate(talk.track(reading, f"{run.model} {name}", until - start), start + 1):
@@ -165,8 +175,7 @@ def train_stage(run: Run, name: str, until: int, talk: Talk) -> None:
                     save_checkpoint(last, about(run, stage, done), stage.state(), stage.optimizers)
                 exchange(None)
             if stopped:
-                talk.say(f"{name}: stopped at step {done:,}; the same command goes on from there")
-                raise KeyboardInterrupt
+                halt(done)
             if is_scored(done):
                 began += look(done)
 
@@ -220,16 +229,18 @@ class Judge:
         record = self.evaluator.score(generator, run.model)
         if not is_first():
             return
-        journal.write(step, metric=record.metric, value=record.value, se=record.se)
-        self.talk.say(f"{stage.name}: step {step:,}, {record.metric} {record.value:.4g} ± {record.se or 0:.2g}")
         best = run.best(stage.name)
-        sign = 1 if record.better == "lower" else -1
-        if best.exists():
-            champion = read_about(best)
-            rivals = champion.step < step and champion.metric == record.metric
-            if rivals and champion.value is not None and not sign * record.value < sign * champion.value:
-                return
-        save_checkpoint(best, about(run, stage, step, metric=record.metric, value=record.value), stage.state())
+        if not best.exists() or is_better(record, step, read_about(best)):
+            save_checkpoint(best, about(run, stage, step, metric=record.metric, value=record.value), stage.state())
+        journal.write(step, metric=record.metric, value=record.value, se=record.se)  # and now it is not made again
+        self.talk.say(f"{stage.name}: step {step:,}, {record.metric} {record.value:.4g} ± {record.se or 0:.2g}")
+
+
+def is_better(record: Record, step: int, champion: About) -> bool:
+    """Whether a step's score is better than the best one's before it, or that is of another metric."""
+    if champion.step >= step or champion.metric != record.metric or champion.value is None:
+        return True
+    return record.value < champion.value if record.better == "lower" else record.value > champion.value
 
 
 def write_grid(stem: Path, generator: Generator, seed: int, frames: int) -> None:
@@ -268,9 +279,11 @@ class Flag:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """What can be done again, and is broken off."""
+        """Within is what can be made again later: it is broken off."""
         self._hurried = True
         try:
+            if self._set:
+                self.set()
             yield
         finally:
             self._hurried = False
@@ -282,7 +295,7 @@ class Flag:
 
 @contextmanager
 def stopping() -> Iterator[Flag]:
-    """Ctrl-C and SIGTERM ask for an end after the current step, instead of breaking off in the middle of it."""
+    """Ctrl-C and SIGTERM ask for an end after the current step; what can be made again is broken off."""
     flag = Flag()
     before = {number: signal.signal(number, flag.set) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

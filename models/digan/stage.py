@@ -139,5 +139,5 @@ class GAN(Stage):
         follow(self.G_ema, self.G, step.batch, half_life)
 
     def preview(self, real: VideoSource, num_frames: int) -> DIGAN:
-        """The moving average, as it is sampled."""
-        return DIGAN(self.G_ema, self.origin.fps / self.model.time_step, self.model.clip_frames)
+        """The moving average, as it is sampled, at the rate of the data."""
+        return DIGAN(self.G_ema, self.origin.fps, self.model.clip_frames, time_step=1 / self.model.time_step)

@@ -21,7 +21,7 @@ class VQGANModel(Config):
     time_step: PositiveInt = 1
     """Frames of the data from each frame of a clip to the next."""
     every_clip: bool = False
-    """Whether a pass over the data is over all clips, so that long videos weigh more; else it is over videos."""
+    """Whether a video is visited as often as it has clips; else all videos are visited alike."""
     downsample: tuple[Factor, Factor, Factor] = (4, 8, 8)
     """Frames, rows and columns to one code."""
     width: PositiveInt = 32

@@ -359,7 +359,7 @@ def test_the_preflight_says_that_few_videos_are_visited_once(place, moving, made
 
 
 def test_the_preflight_times_every_generator_by_itself(real, made, monkeypatch):
-    seconds = {"real.npy": 0, "made.npy": 30, "Noise": 60, "Shuffle": 90}
+    seconds = {"real.npy": 120, "made.npy": 30, "Noise": 60, "Shuffle": 90}
 
     def clip_seconds(evaluator, protocol, side):
         return seconds[side.name if isinstance(side, Source) else type(side).__name__]
@@ -368,7 +368,7 @@ def test_the_preflight_times_every_generator_by_itself(real, made, monkeypatch):
     said = []
     request = ask(real, fake=[made], models=["noise", "shuffle"], references=False)
     evaluate(request, say=said.append, dry_run=True)
-    assert said[-1].startswith("expected: about 24 min")  # 8 clips of 180 s together
+    assert said[-1].startswith("expected: about 40 min")  # 8 clips of 300 s together
 
 
 def test_what_stands_on_real_videos_is_timed_as_what_it_makes(real, monkeypatch):

@@ -22,6 +22,7 @@ from vidbench.registry import MEASURES, MODELS
 from vidbench.report_videos import find_documents, videos_of
 from vidbench.suite_table import suite_tables
 from vidbench.suites import load_suite
+from vidbench.training import Judge
 from vidbench.work import run_cell
 
 QUICK = {"models": ["noise"], "data": ["bright.npy"], "metrics": ["color-drift"], "clips": 4, "workers": 0}
@@ -167,6 +168,23 @@ def test_a_system_is_trained_once_for_all_that_rests_on_it(suite, paint, tmp_pat
     best.unlink()  # what was scored is not what would be scored now
     assert not finished(found[0])
     assert read_about(best.with_name("last.safetensors")).step == 6
+
+
+def test_a_training_whose_last_score_was_broken_off_is_not_finished(suite, paint, tmp_path, monkeypatch):
+    [cell] = cells(suite(**paint), tmp_path / "runs")
+    look = Judge.look
+
+    def stopped(self, stage, step, journal):
+        if (stage.name, step) == ("second", 6):
+            raise KeyboardInterrupt
+        look(self, stage, step, journal)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Judge, "look", stopped)
+        run_cell(cell, "cpu", Listener())
+    assert not finished(cell) and cell.trained() is None
+    run_cell(cell, "cpu", heard := Listener())
+    assert "second: step 6, " in heard.heard() and finished(cell)
 
 
 def test_what_ships_is_taken_where_there_is_no_run(suite, paint, tmp_path):

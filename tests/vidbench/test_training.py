@@ -249,6 +249,11 @@ def test_a_signal_ends_the_run_after_the_step(tmp_path, look, monkeypatch, numbe
     equal(weights(run, "first"), weights(whole, "first"))
 
 
+def scores(folder):
+    """The steps of the first stage that have a score."""
+    return [line["step"] for line in read_log(folder / "log.jsonl") if "metric" in line]
+
+
 def signalled_at(step, number):
     """A look that a signal comes into."""
 
@@ -268,8 +273,7 @@ def test_a_signal_breaks_off_a_score_which_is_made_when_the_run_goes_on(tmp_path
         patch.setattr("vidbench.training.Judge.look", signalled_at(step, number))
         trained(tmp_path, stages=["first"])
     run, _ = trained(tmp_path, stages=["first"])
-    scores = [line["step"] for line in read_log(run.folder / "log.jsonl") if "metric" in line]
-    assert scores == [3, 6] and read_about(run.last("first")).step == 6
+    assert scores(tmp_path) == [3, 6] and read_about(run.last("first")).step == 6
     whole, _ = trained(tmp_path / "whole", stages=["first"])
     equal(weights(run, "first"), weights(whole, "first"))
 
@@ -286,9 +290,46 @@ def test_a_signal_in_the_step_before_a_score_does_not_wait_for_it(tmp_path, look
         patch.setattr(Tint, "update", interrupted)
         patch.setattr("vidbench.training.Judge.look", signalled_at(3, signal.SIGTERM))
         trained(tmp_path, stages=["first"])
-    assert not [line for line in read_log(tmp_path / "log.jsonl") if "metric" in line]
-    run, _ = trained(tmp_path, stages=["first"])
-    assert [line["step"] for line in read_log(run.folder / "log.jsonl") if "metric" in line] == [3, 6]
+    assert not scores(tmp_path)
+    trained(tmp_path, stages=["first"])
+    assert scores(tmp_path) == [3, 6]
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_a_signal_while_a_checkpoint_is_written_is_not_lost(tmp_path, look, monkeypatch, step):
+    def saved(path, about, *state):
+        save_checkpoint(path, about, *state)
+        if (path.name, about.step) == ("last.safetensors", step):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("vidbench.training.save_checkpoint", saved)
+        trained(tmp_path, stages=["first"])
+    assert scores(tmp_path) == [3, 6][: step // 3 - 1]
+    trained(tmp_path, stages=["first"])
+    assert scores(tmp_path) == [3, 6]
+
+
+def test_a_score_whose_best_networks_were_not_kept_is_made_again(tmp_path, look, monkeypatch):
+    def killed(path, about, *state):
+        if path.name == "best.safetensors" and about.step == 6:
+            raise KeyboardInterrupt
+        save_checkpoint(path, about, *state)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("vidbench.training.save_checkpoint", killed)
+        trained(tmp_path, stages=["first"])
+    run, talk = trained(tmp_path, stages=["first"])
+    assert read_about(run.best("first")).step == 6 and scores(tmp_path) == [3, 6]
+    assert "first: goes on at step 6 of 6" in talk.heard()
+
+
+def test_a_run_that_is_past_the_step_asked_for_is_done(tmp_path, look):
+    trained(tmp_path, stages=["first"], steps=4)
+    before = (tmp_path / "log.jsonl").stat().st_mtime_ns
+    _, talk = trained(tmp_path, stages=["first"], steps=2)
+    assert "first: its 4 steps are done" in talk.heard()
+    assert (tmp_path / "log.jsonl").stat().st_mtime_ns == before
 
 
 def test_a_second_signal_does_not_wait(tmp_path, look, monkeypatch):

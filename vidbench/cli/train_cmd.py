@@ -55,7 +55,8 @@ def command(
 ) -> None:
     """Train a system, stage after stage; run again, it goes on where it stopped.
 
-    Checkpoints, sample grids, a log and TensorBoard's files go to the run's folder. Ctrl-C ends after the current step.
+    Checkpoints, sample grids, a log and TensorBoard's files go to the run's folder. Ctrl-C ends after the current step,
+    or breaks off a score, which is made when the run goes on.
 
     \b
     # StyleGAN-V on the built-in toy-ride, about twenty minutes on two cores
