@@ -1,5 +1,6 @@
 """Training of any system: stage after stage, resumed wherever it stopped, on one process or several."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ from .ranks import exchange, is_first, rank, world
 from .record import Record
 from .runs import Run, about, build_stage, claim, last_step, stage_config
 from .sheets import contact_sheet
-from .sides import Track, index_all
+from .sides import Track, commonest, index_all
+from .sources import Source
 from .stage import Stage, Step
 from .writing import write_mp4
 
@@ -196,9 +198,10 @@ class Judge:
         size = self.preview(stage).size
         if size != self.source.size:
             self.source = self.source.reduced(size)
+        real = at_rate_of(self.preview(stage), self.source)
         self.evaluator = Evaluator(
             protocol,
-            self.source,
+            real,
             backbone=run.backbone,
             size=size,
             device=run.device,
@@ -207,7 +210,7 @@ class Judge:
         )
         generator = self.preview(stage)
         resolved = self.evaluator.resolve(generator)
-        self.evaluator.clips(self.source, resolved, cycle=True)  # fails before hours pass
+        self.evaluator.clips(real, resolved, cycle=True)  # fails before hours pass
         if isinstance(generator, OnReal):
             try:
                 generator.eligible  # noqa: B018
@@ -234,6 +237,13 @@ class Judge:
             save_checkpoint(best, about(run, stage, step, metric=record.metric, value=record.value), stage.state())
         journal.write(step, metric=record.metric, value=record.value, se=record.se)  # and now it is not made again
         self.talk.say(f"{stage.name}: step {step:,}, {record.metric} {record.value:.4g} ± {record.se or 0:.2g}")
+
+
+def at_rate_of(generator: Generator, source: Source) -> Source:
+    """Real videos at the frame rate of what learned from every so many-th of their frames."""
+    ratio = (commonest(source, "fps") or 25.0) / generator.fps
+    step = round(ratio)
+    return source.thinned(step) if step > 1 and math.isclose(ratio, step) else source
 
 
 def is_better(record: Record, step: int, champion: About) -> bool:

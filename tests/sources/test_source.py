@@ -245,3 +245,20 @@ def test_two_sources_of_the_same_folder_agree(files: Path) -> None:
     one, two = open_source(files), open_source(str(files))
     assert isinstance(one, Source)
     assert one.videos == two.videos
+
+
+def test_a_thinned_source_has_every_so_many_th_frame(tmp_path: Path) -> None:
+    render(tmp_path / "set" / "a.mp4", 8)
+    source = open_source(tmp_path / "set")
+    thin, video = source.thinned(3), source.videos[0]
+    assert (thin.info(video).length, thin.length(video), thin.info(video).fps) == (3, 3, pytest.approx(25 / 3))
+    assert np.array_equal(thin.read(video, 0, 3), source.read(video, 0, 7, 3))
+    assert np.array_equal(thin.frames(video, [1, 1, 2]), source.frames(video, [3, 3, 6]))
+    assert np.array_equal(thin.resized((24, 24)).read(video, 1, 3), source.resized((24, 24)).read(video, 3, 7, 3))
+    assert np.array_equal(thin.reduced((24, 24)).read(video, 1, 3), source.reduced((24, 24)).read(video, 3, 7, 3))
+    with pytest.raises(ValueError, match="has 3 frames; asked for 2 to 3"):
+        thin.read(video, 2, 4)
+    assert source.info(video).length == 8
+    others = [source, thin, source.thinned(2), thin.reduced((24, 24)), source.reduced((24, 24))]
+    assert len({each.fingerprint for each in others}) == 5
+    assert source.thinned(2).thinned(2).length(video) == source.thinned(4).length(video)

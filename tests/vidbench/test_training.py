@@ -14,8 +14,8 @@ from tests.vidbench.systems import Listener, Tint, make_run
 from vidbench.checkpoints import EXPORTED, load_checkpoint, read_about, save_checkpoint
 from vidbench.errors import UserError
 from vidbench.journal import read_log
-from vidbench.runs import describe_run
-from vidbench.training import train
+from vidbench.runs import build_stage, describe_run
+from vidbench.training import Judge, train
 
 STAGES = ["first", "second"]
 CORES = torch.get_num_threads()
@@ -98,6 +98,16 @@ def test_a_preview_may_stand_on_the_training_videos_for_as_long_as_the_metric_as
     run, _ = trained(tmp_path, stages=["first"])
     assert seen
     assert all(real is run.source and frames == 129 for real, frames in seen)
+
+
+@pytest.mark.parametrize(("rate", "length"), [(1, 260), (2, 130), (2.5, 260)])
+def test_what_learned_from_every_second_frame_is_held_against_every_second_frame(tmp_path, rate, length):
+    run = make_run(tmp_path, frames=260)
+    stage = build_stage(run, "first")
+    stage.origin = replace(stage.origin, fps=stage.origin.fps / rate)
+    judge = Judge(run, stage, "color-drift@4", Listener())
+    assert judge.evaluator.real.length(judge.source.videos[0]) == length
+    assert judge.source.length(judge.source.videos[0]) == 260  # what stands on real videos thins them itself
 
 
 @pytest.mark.parametrize(("clips", "frames"), [(4, 32), (10, 64)])

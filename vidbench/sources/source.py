@@ -55,6 +55,7 @@ class Source:
         self.fps = fps
         self._index = index or Index()
         self._size: Size | None = None
+        self._step = 1
         self._fit: Fit = crop_and_resize
         self._content = fingerprint
         self._beside = beside
@@ -77,8 +78,9 @@ class Source:
         Raises:
             BadVideoError: The video cannot be read.
         """
-        stored = self._stored(video)
-        return replace(stored, fps=self.fps or stored.fps, size=self._size or stored.size)
+        stored, step = self._stored(video), self._step
+        fps, length = self.fps or stored.fps, -(-stored.length // step)
+        return replace(stored, length=length, fps=fps and fps / step, size=self._size or stored.size)
 
     def _stored(self, video: Video) -> Info:
         found = self._index.get(video)
@@ -111,6 +113,13 @@ class Source:
         """The same videos, read at one size (height, width); by default centre crop to its aspect ratio, Lanczos."""
         other = copy.copy(self)
         other._size, other._fit, other._reduced = size, fit, {}
+        return other
+
+    def thinned(self, step: int) -> "Source":
+        """The same videos without all frames but every so many-th, from the first on."""
+        other = copy.copy(self)
+        other._step, other._reduced = self._step * step, {}
+        other.fingerprint = hashlib.sha256(f"{self.fingerprint}\nevery {step}".encode()).hexdigest()
         return other
 
     def reduced(self, size: Size) -> "Source":
@@ -188,13 +197,13 @@ class Source:
             BadVideoError: One of these frames cannot be read.
             ValueError: The video has no such frames.
         """
-        info = self._stored(video)
-        if not 0 <= times[0] <= times[-1] < info.length:
-            raise ValueError(f"{video.name} has {info.length} frames; asked for {times[0]} to {times[-1]}")
+        info, length = self._stored(video), self.info(video).length
+        if not 0 <= times[0] <= times[-1] < length:
+            raise ValueError(f"{video.name} has {length} frames; asked for {times[0]} to {times[-1]}")
         done = 0
         try:
             clip = np.empty((3, len(times), *(self._size or info.size)), np.uint8)
-            for frames in self._pictures(video, info, np.asarray(times)):
+            for frames in self._pictures(video, info, np.asarray(times) * self._step):
                 clip[:, done : done + frames.shape[1]] = self._fit(frames, self._size) if self._size else frames
                 done += frames.shape[1]
         except (Unreadable, OSError, MemoryError) as error:
