@@ -21,8 +21,9 @@ def test_what_ships_trained_is_small_and_lies_where_it_is_looked_for() -> None:
             about = read_about(path)
             assert about.origin.startswith(EXPORTED) and path.name == "best.safetensors"
             assert (folder.parent.name, folder.name) == (about.model, f"{about.data}-{about.tier}")
-            tier = load_settings(load_system(about.model), about.model, about.tier, None, ())
-            assert about.config["model"] == tier.model.model_dump(mode="json"), f"{path} is of another {about.tier}"
+            system = load_system(about.model)
+            tier = load_settings(system, about.model, about.tier, None, ())
+            assert system.config_type.model_validate(about.config).model == tier.model, f"{path}: another {about.tier}"
         assert f"--out results/toy/{folder.parent.name}/{folder.name}`" in readme
         assert trained.generator().sample([0], 2).shape == (1, 3, 2, 32, 32)
     assert sum(path.stat().st_size for path in ZOO.rglob("*")) < LIMIT
