@@ -15,9 +15,11 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .contenders import is_reference
 from .errors import UserError
 from .files import atomic_write
 from .record import Curve, Record, require_comparable
+from .registry import MODELS
 from .tables import FLOOR, grouped, number, shown_name
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -39,8 +41,8 @@ COLORS = (
     "#56b4e9",
     "#7f5539",
 )  # Okabe and Ito: safe for all eyes
-STYLES = ("-", "--", "-.", ":")
-"""Of lines, one after the other: with the seven colours, 28 looks."""
+STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
+"""Of lines, one after the other: with the seven colours, 35 looks."""
 FEW = 4
 """Models that are drawn with their bands; of more than these nothing could be told."""
 
@@ -172,11 +174,22 @@ def caption(record: Record) -> str:
 
 
 def looks(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Colour and style of each record's line, fixed by the order of models."""
-    return [
-        {"color": COLORS[index % len(COLORS)], "linestyle": STYLES[index % len(STYLES)], "linewidth": 1.5}
-        for index in range(len(records))
-    ]
+    """Colour and style of each record's line, fixed by the order of models; beside others, reference generators are
+    thin and grey.
+    """
+    models = [record for record in records if not is_limit(record)] or list(records)
+    limits = [record for record in records if record not in models]
+    found = []
+    for record in records:
+        index = (limits if record in limits else models).index(record)
+        color, width = ("dimgray", 0.9) if record in limits else (COLORS[index % len(COLORS)], 1.5)
+        found.append({"color": color, "linestyle": STYLES[index % len(STYLES)], "linewidth": width})
+    return found
+
+
+def is_limit(record: Record) -> bool:
+    """Whether a score is a reference generator's."""
+    return record.fake.kind == "generator" and record.model in MODELS.names() and is_reference(record.model)
 
 
 def check_format(path: Path) -> None:

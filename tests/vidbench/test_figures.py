@@ -48,6 +48,16 @@ def test_models_have_colours_of_their_own_and_more_of_them_styles_as_well(make_d
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 10
 
 
+def test_beside_models_reference_generators_are_thin_and_grey(make_drift):
+    names = ["wheel", "freeze", "sled", "noise"]
+    lines = color_drift_figure([make_drift(name, MEAN) for name in names]).axes[0].get_lines()[1:]
+    assert [line.get_color() == "dimgray" for line in lines] == [False, True, False, True]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 4
+    assert all(line.get_linewidth() < 1 for line in lines if line.get_color() == "dimgray")
+    alone = color_drift_figure([make_drift(name, MEAN) for name in ("freeze", "noise")]).axes[0].get_lines()[1:]
+    assert "dimgray" not in {line.get_color() for line in alone}
+
+
 def test_of_many_models_the_data_alone_has_a_band(make_drift):
     for names, bands in (("abcd", 5), ("abcde", 1)):
         assert len(color_drift_figure([make_drift(name, MEAN) for name in names]).axes[0].collections) == bands
