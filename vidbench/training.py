@@ -198,7 +198,16 @@ class Judge:
         size = self.preview(stage).size
         if size != self.source.size:
             self.source = self.source.reduced(size)
-        real = at_rate_of(self.preview(stage), self.source)
+        generator = self.preview(stage)
+        if isinstance(generator, OnReal):
+            try:
+                generator.eligible  # noqa: B018
+            except ValueError as error:
+                raise UserError(
+                    f"{stage.name} is judged on real videos, but {error}. Add longer ones, or set"
+                    f" stages.{stage.name}.metric to one of shorter clips."
+                ) from error
+        real = at_rate_of(generator, self.source)
         self.evaluator = Evaluator(
             protocol,
             real,
@@ -208,17 +217,7 @@ class Judge:
             workers=run.workers,
             track=talk.track,
         )
-        generator = self.preview(stage)
-        resolved = self.evaluator.resolve(generator)
-        self.evaluator.clips(real, resolved, cycle=True)  # fails before hours pass
-        if isinstance(generator, OnReal):
-            try:
-                generator.eligible  # noqa: B018
-            except ValueError as error:
-                raise UserError(
-                    f"{stage.name} is judged on real videos, but {error}. Add longer ones, or set"
-                    f" stages.{stage.name}.metric to one of shorter clips."
-                ) from error
+        self.evaluator.clips(real, self.evaluator.resolve(generator), cycle=True)  # fails before hours pass
 
     def preview(self, stage: Stage) -> Generator:
         """What a stage makes as it is."""
