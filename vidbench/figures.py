@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -177,12 +178,11 @@ def looks(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Colour and style of each record's line, fixed by the order of models; beside others, reference generators are
     thin and grey.
     """
-    models = [record for record in records if not is_limit(record)] or list(records)
-    limits = [record for record in records if record not in models]
-    found = []
-    for record in records:
-        index = (limits if record in limits else models).index(record)
-        color, width = ("dimgray", 0.9) if record in limits else (COLORS[index % len(COLORS)], 1.5)
+    limits = [is_limit(record) for record in records]
+    found, numbers = [], {True: count(), False: count()}
+    for grey in limits if not all(limits) else [False] * len(limits):
+        index = next(numbers[grey])
+        color, width = ("dimgray", 0.9) if grey else (COLORS[index % len(COLORS)], 1.5)
         found.append({"color": color, "linestyle": STYLES[index % len(STYLES)], "linewidth": width})
     return found
 

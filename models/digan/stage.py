@@ -74,9 +74,9 @@ class GAN(Stage):
             "G": lazy_adam(self.G, settings.lr, GREG_EVERY),
             "D": lazy_adam(self.D, settings.lr, settings.r1_every),
         }
-        self.frames = model.clip_frames * model.time_step
         self.group = min(model.mbstd_group_size, settings.batch)
         self.reader = Reader(model.clip_frames, settings.overlapping, settings.mirror, model.time_step)
+        self.frames = self.reader.run
 
     def weight(self, length: int) -> int:
         """Of a video: clips weigh the same."""
